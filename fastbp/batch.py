@@ -1,0 +1,109 @@
+"""One call's X, y and weights: checked once, rows of weight 0 left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbp import checks
+from fastbp.checks import Array
+from fastbp.errors import ConfigError, DtypeError
+from fastbp.layout import Layout
+from fastbp.losses import Loss
+
+
+@dataclass
+class Batch:
+    """Rows that may be computed with as they are.
+
+    Attributes
+    ----------
+    x : ndarray, (rows, n_in)
+    targets : ndarray, first axis rows
+    weight : float64 ndarray, (rows,), or None for all ones
+    kept : int ndarray, (rows,), or None for all
+        The caller's number of each row.
+    size : int
+        The caller's number of rows.
+    """
+
+    x: Array
+    targets: Array
+    weight: Array | None
+    kept: Array | None
+    size: int
+
+    @classmethod
+    def check(
+        cls,
+        layout: Layout,
+        loss: Loss,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        strict: bool = True,
+        copy: bool = False,
+    ) -> Batch:
+        """Check all three; `strict` also refuses NaN and infinity in X and y.
+
+        With `copy` none of the arrays is the caller's memory.
+        """
+        x = checks.matrix("X", X, layout.n_in, layout.dtype, copy=copy)
+        checks.not_empty("X", x)
+        size = len(x)
+        targets = checks.targets(y, size)
+        weight = checks.sample_weight(sample_weight, size)
+        kept = None
+        if weight is not None and (weight == 0).any():
+            kept = np.flatnonzero(weight)
+            # ranks are judged on what came: a row of weight 0 says as much about them as any
+            x, targets, weight = x[kept], targets[kept], weight[kept]
+        targets = loss.check_targets(targets, layout.n_out, layout.dtype, kept)
+        if strict:
+            checks.finite("X", x, kept)
+            if targets.dtype.kind == "f":
+                checks.finite("y", targets, kept)
+        if copy and kept is None:
+            targets = targets.copy()
+        return cls(x, targets, weight, kept, size)
+
+    def total_weight(self) -> float:
+        """Σ w_n; an error where a mean over it makes no sense."""
+        total = float(len(self.x)) if self.weight is None else float(self.weight.sum())
+        if not 0 < total < np.inf:
+            raise ConfigError(f"sample_weight: got weights that sum to {total}; wanted a sum > 0")
+        return total
+
+    def scale(self, reduction: str) -> float:
+        """The factor of Σ w_n ℓ_n: 1 / Σ w_n (mean) or 1 (sum)."""
+        return 1 / self.total_weight() if reduction == "mean" else 1.0
+
+    def expand(self, losses: Array) -> Array:
+        """w_n ℓ_n for every row of the caller's, 0 where the row was left out."""
+        weighted = losses if self.weight is None else losses * self.weight
+        if self.kept is None:
+            return weighted
+        whole = np.zeros(self.size)
+        whole[self.kept] = weighted
+        return whole
+
+    def take(self, order: Array, x: Array) -> Batch:
+        """The rows in `order`; x is filled with theirs."""
+        np.take(self.x, order, axis=0, out=x, mode="clip")  # "raise" would copy through a buffer
+        weight = None if self.weight is None else self.weight[order]
+        rows = order if self.kept is None else self.kept[order]
+        return Batch(x, self.targets[order], weight, rows, self.size)
+
+
+def generator(name: str, rng: Any) -> np.random.Generator:
+    """None, an int >= 0, a SeedSequence or a Generator as a Generator."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is None or isinstance(rng, np.random.SeedSequence):
+        return np.random.default_rng(rng)
+    if isinstance(rng, int | np.integer) and not isinstance(rng, bool):
+        return np.random.default_rng(checks.integer(name, rng, low=0))
+    raise DtypeError(f"{name}: got {rng!r}; wanted None, an int, a SeedSequence or a Generator")

@@ -1,0 +1,197 @@
+"""The command line: what can be asked, and how failures are told.
+
+Each command's work is in the module of the same name in `fastbp.commands`; it is imported only
+when the command runs, so that --help is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from fastbp.commands.files import describe
+from fastbp.errors import (
+    ConfigError,
+    DtypeError,
+    FastbpError,
+    LabelError,
+    NonFiniteError,
+    ShapeError,
+    UnknownNameError,
+)
+
+BAD_INPUT = (ConfigError, DtypeError, LabelError, NonFiniteError, ShapeError, UnknownNameError)
+
+TRAIN = """\
+Train a network and test it on rows it has not seen.
+
+Without DATA the 1797 handwritten digits that come with fastbp are used. DATA is an .npz file with
+arrays X (rows, inputs) and y: whole numbers 0, 1, ... are classes, floats are values to fit. One
+quarter of the rows is held out, always the same one, with its share of each class."""
+
+PREDICT = """\
+Predict the classes or values of rows with a network that `fastbp train --out` saved.
+
+DATA is an .npz file with an array X. The predictions are written as an .npz file with y (classes
+or values) and, when the network gives probabilities, y_hat."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        _complain(f"{message} (see {self.prog} --help)")
+        raise SystemExit(2)
+
+
+def parser() -> Parser:
+    """The command line's grammar and defaults."""
+    top = Parser(
+        prog="fastbp",
+        description="Exact gradients of dense networks, and training, at the speed of the CPU.",
+        epilog="Exit codes: 0, or 2 for bad usage or input, or 1 for any other failure.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="store_true", help="print fastbp's version and stop")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    train = _command(commands, "train", "train a network and test it", TRAIN)
+    train.add_argument("data", nargs="?", metavar="DATA", help="an .npz file with X and y")
+    train.add_argument(
+        "--hidden",
+        type=_widths,
+        default=(256, 128),
+        metavar="N,N",
+        help="widths of the hidden layers, '' for none (256,128)",
+    )
+    train.add_argument("--activation", default="relu", help="relu, tanh or sigmoid (%(default)s)")
+    train.add_argument(
+        "--loss",
+        help="softmax_cross_entropy, sigmoid_cross_entropy or squared_error (the first for whole "
+        "numbers in y, the last for floats)",
+    )
+    train.add_argument(
+        "--optimizer", choices=["adam", "sgd"], default="adam", help="adam or sgd (%(default)s)"
+    )
+    train.add_argument("--epochs", type=int, default=20, help="passes over the rows (%(default)s)")
+    train.add_argument(
+        "--batch-size", type=int, default=32, metavar="ROWS", help="rows per step (%(default)s)"
+    )
+    train.add_argument(
+        "--lr", type=float, help="learning rate (0.001 with adam, 0.1 with sgd)", metavar="RATE"
+    )
+    train.add_argument(
+        "--l2", type=float, default=0.0, help="adds L2 times the weights' squares to the loss (0)"
+    )
+    train.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="for the first weights and the shuffling; the rows held out stay (%(default)s)",
+    )
+    train.add_argument(
+        "--dtype",
+        choices=["float32", "float64"],
+        default="float32",
+        help="float32 or float64 (%(default)s)",
+    )
+    train.add_argument("--out", metavar="MODEL", help="save the network in this .npz file")
+    _add_json(train)
+
+    predict = _command(commands, "predict", "predict with a saved network", PREDICT)
+    predict.add_argument("model", metavar="MODEL", help="a file that `fastbp train --out` wrote")
+    predict.add_argument("data", metavar="DATA", help="an .npz file with X")
+    predict.add_argument("--out", required=True, metavar="FILE", help="where to write, exactly")
+
+    info = _command(commands, "info", "print versions and what the machine offers")
+    _add_json(info)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 2 for bad usage or input, 1 otherwise.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments after the program's name; those of the process when left out.
+
+    Examples
+    --------
+    >>> from fastbp.cli import main
+    >>> main(["train", "--epochs", "1", "--hidden", "16"])  # doctest: +ELLIPSIS
+    digits: 1347 rows to train on, 450 held out; 64-16-10 relu, 1210 parameters
+    epoch 1/1  loss ...  held-out accuracy ...
+    held-out accuracy ..., ... examples per second, ... s wall time
+    0
+    """
+    top = parser()
+    try:
+        options = top.parse_args(argv)
+        if options.version:
+            print(f"fastbp {importlib.import_module('fastbp').__version__}")
+        elif options.command is None:
+            top.error("wanted a command: train, predict or info")
+        else:
+            importlib.import_module(f"fastbp.commands.{options.command}").run(options)
+        sys.stdout.flush()
+        return 0
+    except SystemExit as stop:  # argparse has printed its help or its complaint
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        _complain("interrupted")
+    except BAD_INPUT as error:
+        _complain(str(error))
+        return 2
+    except BrokenPipeError:
+        _drop_output()  # the reader has left, as `head` does, and wants to hear no complaint
+    except OSError as error:
+        _complain(describe(error))
+        _drop_output()
+    except FastbpError as error:
+        _complain(str(error))
+    except Exception as error:
+        _complain(f"{type(error).__name__}: {error}")
+    return 1
+
+
+def _complain(message: str) -> None:
+    print("fastbp: error:", " ".join(message.split()), file=sys.stderr)
+
+
+def _drop_output() -> None:
+    """Let the interpreter's last flush go nowhere: what is still buffered cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _command(
+    commands: argparse._SubParsersAction[Parser], name: str, summary: str, text: str = ""
+) -> Parser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=text or summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_json(command: Parser) -> None:
+    command.add_argument("--json", action="store_true", help="print one JSON object instead")
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        widths = tuple(int(word) for word in text.split(",")) if text.strip() else ()
+    except ValueError:
+        widths = (0,)
+    if any(width < 1 for width in widths):
+        raise argparse.ArgumentTypeError(f"got {text!r}; wanted widths like 256,128")
+    return widths

@@ -1,0 +1,61 @@
+"""`fastbp info`: what to write into a bug report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from typing import Any
+
+import numpy as np
+import scipy
+
+import fastbp
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the facts, a line each, or as JSON."""
+    facts = collect()
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        for name, value in facts.items():
+            print(f"{name.replace('_', ' '):<16}{value}")
+
+
+def collect() -> dict[str, Any]:
+    """Versions, the BLAS that fastbp calls, CPUs it may run on, and instruction sets."""
+    return {
+        "fastbp": fastbp.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "platform": platform.platform(),
+        "blas": blas(),
+        "threads": threads(),
+        "instruction_set": instruction_set(),
+    }
+
+
+def blas() -> str:
+    """Name and version of SciPy's BLAS: fastbp reaches BLAS through SciPy alone."""
+    built: Any = scipy.show_config(mode="dicts")
+    found = ((built or {}).get("Build Dependencies") or {}).get("blas") or {}
+    name, version = found.get("name", "unknown"), found.get("version", "")
+    return f"{name} {version}".strip()
+
+
+def threads() -> int:
+    """CPUs this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def instruction_set() -> str:
+    """The machine, and the newest of the SIMD extensions that NumPy finds on it."""
+    built: Any = np.show_config(mode="dicts")
+    simd = (built or {}).get("SIMD Extensions") or {}
+    found = [*simd.get("baseline", []), *simd.get("found", [])]
+    return f"{platform.machine()} {found[-1] if found else ''}".strip()

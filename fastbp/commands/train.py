@@ -1,0 +1,224 @@
+"""`fastbp train`: train on three quarters of the rows, test on the quarter held out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import fastbp
+from fastbp import checks, data, plugins
+from fastbp.checks import Array
+from fastbp.commands.files import check_folder, read_arrays
+from fastbp.errors import FastbpError, LabelError, NonFiniteError, ShapeError
+from fastbp.losses import Loss
+
+LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Checked rows, and the loss and the number of outputs that fit them."""
+
+    name: str
+    X: Array
+    y: Array
+    loss: Loss
+    n_out: int
+    train: Array
+    held_out: Array
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, report while at it, and save the network when asked to."""
+    check_folder(options.out)
+    if options.json:
+        net, results = train(options)
+    else:
+        net, results = train(options, say)
+    if options.out is not None:
+        net.save(options.out)
+        if not options.json:
+            say(f"saved {options.out}")
+    say(json.dumps(results) if options.json else summary(results))
+
+
+def say(line: str) -> None:
+    """Print a line at once; fit's progress, should it stand on the terminal's line, goes."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    print(line, flush=True)
+
+
+def train(
+    options: argparse.Namespace, tell: Callable[[str], object] = lambda line: None
+) -> tuple[fastbp.Network, dict[str, Any]]:
+    """Train as the command does.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        What ``fastbp.cli.parser().parse_args(["train", ...])`` returns.
+    tell : callable
+        Takes each line of the report as it comes.
+
+    Returns
+    -------
+    net : Network
+    results : dict
+        Settings, one entry per epoch, and the held-out results: what --json prints.
+
+    Raises
+    ------
+    FastbpError
+        Bad input or settings, or a loss that became NaN or infinite.
+    """
+    began = time.perf_counter()
+    problem = read(options)
+    X, y, held_out = problem.X, problem.y, problem.held_out
+    lr = LEARNING_RATES[options.optimizer] if options.lr is None else options.lr
+    optimizer = fastbp.Adam(lr) if options.optimizer == "adam" else fastbp.SGD(lr)
+    net = fastbp.mlp(
+        [X.shape[1], *options.hidden, problem.n_out],
+        activation=options.activation,
+        loss=problem.loss,
+        dtype=options.dtype,
+        rng=options.seed,
+        l2=options.l2,
+    )
+    widths = "-".join(map(str, (net.n_in, *options.hidden, net.n_out)))
+    tell(
+        f"{problem.name}: {len(problem.train)} rows to train on, {len(held_out)} held out; "
+        f"{widths} {options.activation}, {net.flat.size} parameters"
+    )
+
+    def after_epoch(net: fastbp.Network, history: fastbp.History) -> None:
+        tell(epoch_line(epochs_of(history)[-1], options.epochs))
+
+    try:
+        history = net.fit(
+            X[problem.train],
+            y[problem.train],
+            optimizer=optimizer,
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            validation_data=(X[held_out], y[held_out]),
+            callbacks=[after_epoch],
+        )
+    except NonFiniteError as error:  # the rows were finite, so it is the training that failed
+        raise FastbpError(str(error)) from error
+
+    epochs = epochs_of(history)
+    settings = ("activation", "optimizer", "batch_size", "l2", "seed", "dtype")
+    results: dict[str, Any] = {
+        "data": problem.name,
+        "rows": len(problem.train),
+        "held_out_rows": len(held_out),
+        "widths": [net.n_in, *options.hidden, net.n_out],
+        "parameters": net.flat.size,
+        "loss": plugins.name_of(problem.loss),
+        **{name: getattr(options, name) for name in settings},
+        "lr": lr,
+        "epochs": epochs,
+    }
+    for name in ("held_out_loss", "held_out_accuracy"):
+        if name in epochs[-1]:
+            results[name] = epochs[-1][name]
+    if problem.loss.targets == "values":
+        results["held_out_r2"] = r_squared(net.predict(X[held_out]), y[held_out])
+    results["examples_per_second"] = len(epochs) * len(problem.train) / sum(history.seconds)
+    results["seconds"] = time.perf_counter() - began
+    results["out"] = options.out
+    return net, results
+
+
+def read(options: argparse.Namespace) -> Problem:
+    """The rows to learn from, all checked, so that messages count rows as the file does."""
+    dtype = np.dtype(options.dtype)
+    if options.data is None:
+        name, (X, y) = "digits", data.digits()
+    else:
+        name, (X, y) = options.data, read_arrays(options.data, ("X", "y"))
+    if X.ndim != 2:
+        raise ShapeError(f"X: got shape {X.shape}; wanted (rows, inputs)")
+    X = checks.matrix("X", X, X.shape[1], dtype)
+    checks.finite("X", X)
+    y = checks.targets(y, len(X))
+    checks.finite("y", y)
+
+    if options.loss is not None:
+        loss = plugins.resolve("loss", options.loss, Loss)
+    else:
+        loss = fastbp.SquaredError() if y.dtype.kind == "f" else fastbp.SoftmaxCrossEntropy()
+    n_out = count_outputs(y, loss)
+    classes = y.ndim == 1 and loss.targets != "values"
+    y = loss.check_targets(y, n_out, dtype)
+    train_rows, held_out = data.split(y.ravel().astype(np.int64) if classes else y.astype(dtype))
+    return Problem(name, X, y, loss, n_out, train_rows, held_out)
+
+
+def count_outputs(y: Array, loss: Loss) -> int:
+    """One output per class, or per column of y."""
+    if y.ndim > 1 or loss.targets != "classes":
+        return 1 if y.ndim == 1 else y.shape[1]
+    n_out = int(y.max(initial=0)) + 1
+    if n_out < 2:
+        raise LabelError("y: got class 0 in every row; wanted two classes or more")
+    if n_out > max(1000, len(y)):  # most likely no class numbers at all, and a giant network
+        raise LabelError(
+            f"y: got class {n_out - 1} among {len(y)} rows; wanted classes 0, 1, ... "
+            "(numpy.unique(y, return_inverse=True) numbers them)"
+        )
+    return n_out
+
+
+def epochs_of(history: fastbp.History) -> list[dict[str, Any]]:
+    """The history as one dict per epoch."""
+    columns = {
+        "loss": history.loss,
+        "held_out_loss": history.val_loss,
+        "held_out_accuracy": history.val_accuracy,
+        "seconds": history.seconds,
+    }
+    return [
+        {"epoch": i + 1, **{name: column[i] for name, column in columns.items() if column}}
+        for i in range(len(history.loss))
+    ]
+
+
+def epoch_line(epoch: dict[str, Any], epochs: int) -> str:
+    """One epoch in words."""
+    place = f"epoch {epoch['epoch']:>{len(str(epochs))}}/{epochs}"
+    return f"{place}  loss {epoch['loss']:.4f}  {held_out_words(epoch)}"
+
+
+def summary(results: dict[str, Any]) -> str:
+    """The last line."""
+    rate, seconds = results["examples_per_second"], results["seconds"]
+    r2 = results.get("held_out_r2")
+    middle = f", held-out R² {r2:.4f}" if r2 is not None else ""
+    return (
+        f"{held_out_words(results)}{middle}, {rate:,.0f} examples per second, "
+        f"{seconds:.2f} s wall time"
+    )
+
+
+def held_out_words(results: dict[str, Any]) -> str:
+    """Accuracy where the loss knows right from wrong, the loss itself elsewhere."""
+    if "held_out_accuracy" in results:
+        return f"held-out accuracy {results['held_out_accuracy']:.4f}"
+    return f"held-out loss {results['held_out_loss']:.4f}"
+
+
+def r_squared(predicted: Array, y: Array) -> float | None:
+    """1 - Σ(y - y_hat)² / Σ(y - mean)², over all columns; None when y does not vary."""
+    wanted = y.astype(np.float64)
+    spread = float(((wanted - wanted.mean(axis=0)) ** 2).sum())
+    left = float(((wanted - predicted.reshape(wanted.shape)) ** 2).sum())
+    return 1 - left / spread if spread > 0 else None

@@ -1,0 +1,280 @@
+"""Gradients in the lecture's words: the factors of one pass, and all that derives from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastbp.checks import Array
+from fastbp.errors import ConfigError, UnknownNameError
+from fastbp.kernels import bias_sum, outer_sum
+from fastbp.layout import Layout, Slot
+from fastbp.losses import Loss
+from fastbp.plan import Plan, Views
+
+
+class Indexed(Mapping[int, Any]):
+    """Quantities that carry the lecture's index k, formed when asked for."""
+
+    def __init__(self, symbol: str, indices: list[int], form: Callable[[int], Any]) -> None:
+        self._symbol, self._indices, self._form = symbol, indices, form
+
+    def __getitem__(self, k: int) -> Any:
+        if isinstance(k, bool) or k not in self._indices:
+            raise UnknownNameError(f"{self._symbol}: got index {k!r}; wanted one of {[*self]}")
+        return self._form(k)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __repr__(self) -> str:
+        return f"{self._symbol}[k], k in {self._indices}"
+
+
+class Values:
+    """The forward pass that a :class:`Gradients` belongs to.
+
+    Attributes
+    ----------
+    x : ndarray, (batch, n_0)
+        The input.
+    a : mapping of int to ndarray, (batch, n_k)
+        Pre-activations a_k (E1), k = 1..L.
+    h : mapping of int to ndarray, (batch, n_k)
+        Hidden units h_k (E2): what affine layer k + 1 takes in, and h_L, the network's output.
+    y_hat : ndarray, (batch, n_L)
+        Output (E3): probabilities, or values for regression.
+    """
+
+    a: Indexed
+    h: Indexed
+
+    def __init__(self, gradients: Gradients) -> None:
+        self._gradients = gradients
+
+    @property
+    def x(self) -> Array:
+        return self._gradients._rows("x")
+
+    @property
+    def y_hat(self) -> Array:
+        return self._gradients._rows("y_hat value")
+
+
+class Gradients:
+    """The gradient of one loss, by the lecture's names and indices.
+
+    Made by :meth:`fastbp.Network.gradients` and :meth:`fastbp.Network.vjp`. It owns its arrays: no
+    later call and no write to the network changes it. Arrays with one row per example are
+    read-only; rows of weight 0 were left out of the pass and stand in them as zeros.
+
+    Attributes
+    ----------
+    scale : float
+        The reduction's factor inside every gradient: 1 / Σ w_n (mean) or 1 (sum, vjp). Divided by
+        it, row n of ``a[k]`` is the gradient of w_n ℓ_n.
+    y_hat : ndarray, (batch, n_L)
+        ∂ℒ/∂y_hat (E4): with respect to the output, not to the pre-activation.
+    a : mapping of int to ndarray, (batch, n_k)
+        ∂ℒ/∂a_k, k = 1..L (E5, E7).
+    h : mapping of int to ndarray, (batch, n_k)
+        ∂ℒ/∂h_k (E6), k = 1..L, and 0 with ``input_gradient=True``.
+    x : ndarray, (batch, n_0)
+        ∂ℒ/∂x (E6); needs ``input_gradient=True``.
+    W : mapping of int to ndarray, (n_k, n_{k-1})
+        ∂ℒ/∂W_k = Σ_n ∂ℒ/∂a_k · h_{k-1}ᵀ (E8), with 2 λ W_k when the network has l2 = λ.
+    b : mapping of int to ndarray, (n_k,)
+        ∂ℒ/∂b_k (E9).
+    factors : mapping of int to (ndarray, ndarray)
+        (δ_k, h_{k-1}), whose product δ_kᵀ h_{k-1} is E8.
+    values : Values
+        The forward pass: ``values.a[k]``, ``values.h[k]``, ``values.y_hat``, ``values.x``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp as bp
+    >>> net = bp.mlp([2, 3, 2], dtype="float64", rng=0)
+    >>> g = net.gradients(np.array([[1.0, 2.0]]), [1])
+    >>> delta, h = g.factors[2]
+    >>> bool(np.allclose(g.W[2], np.outer(delta, h)))
+    True
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        loss: Loss,
+        plan: Plan,
+        *,
+        x: Array,
+        targets: Array | None,
+        row_scale: Array | float,
+        scale: float,
+        value: float | None,
+        grads: Views,
+        input_gradient: Array | None,
+        decay: Array | None,
+        kept: Array | None,
+        batch: int,
+    ) -> None:
+        self.scale = scale
+        self._layout, self._loss, self._targets, self._value = layout, loss, targets, value
+        self._row_scale, self._grads, self._kept, self._batch = row_scale, grads, kept, batch
+        self._decay = decay  # 2 λ θ at the time of the pass, when l2 is not 0
+        self._y, self._dy = [x, *plan.y], [input_gradient, *plan.dy]  # by layer boundary
+        self._cache: dict[str, Array] = {}
+        self._flat: Array | None = None
+        self._views: dict[str, Array] = {}
+
+        # boundary i lies before layer i: the input at 0, the network's output at the end
+        L, last = len(layout.affine), len(layout.layers)
+        below = {k: position for k, position in enumerate(layout.affine)}
+        above = {k: position + 1 for k, position in enumerate(layout.affine, 1)}
+        hidden = below | {L: last}
+        indices = [*range(1, L + 1)]
+        with_bias = [k for k in indices if self._slot(k, "b") is not None]
+        self.a = Indexed("g.a", indices, lambda k: self._rows(f"dy {above[k]}"))
+        self.h = Indexed("g.h", [*range(L + 1)], lambda k: self._rows(f"dy {hidden[k]}"))
+        self.W = Indexed("g.W", indices, lambda k: self._parameter(self._name(k, "W")))
+        self.b = Indexed("g.b", with_bias, lambda k: self._parameter(self._name(k, "b")))
+        self.factors = Indexed("g.factors", indices, lambda k: (self.a[k], self.values.h[k - 1]))
+        self.values = Values(self)
+        self.values.a = Indexed("g.values.a", indices, lambda k: self._rows(f"y {above[k]}"))
+        self.values.h = Indexed(
+            "g.values.h", [*range(L + 1)], lambda k: self._rows(f"y {hidden[k]}")
+        )
+
+    # quantities of the whole pass
+
+    @property
+    def loss(self) -> float:
+        """The reduced loss ℒ, with λ Σ ‖W_k‖² when the network has l2 = λ."""
+        if self._value is None:
+            raise ConfigError("g.loss: got gradients from vjp, which knows no loss")
+        return self._value
+
+    @property
+    def y_hat(self) -> Array:
+        """∂ℒ/∂y_hat (E4), (batch, n_L), with the reduction's scale."""
+        return self._rows("y_hat")
+
+    @property
+    def x(self) -> Array:
+        """∂ℒ/∂x (E6), (batch, n_0), with the reduction's scale."""
+        return self._rows("dy 0")
+
+    @property
+    def flat(self) -> Array:
+        """The gradient w.r.t. all parameters, in the layout of ``net.flat``."""
+        for name in self._layout.slots:
+            self._parameter(name)
+        return self._vector()
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._layout.slots:
+            known = ", ".join(self._layout.slots)
+            raise UnknownNameError(f"g[...]: got {name!r}; wanted one of {known}")
+        return self._parameter(name)
+
+    def __repr__(self) -> str:
+        rows: list[tuple[str, str, Array]] = []
+        if self._value is not None and self._has_e4():
+            rows.append(("y_hat", "E4", self.y_hat))
+        L = len(self.a)
+        ends_affine = L > 0 and self._layout.layers[-1].affine  # then h_L is a_L
+        if not ends_affine:
+            rows.append((f"h[{L}]", "E5", self.h[L]))
+        for k in range(L, 0, -1):
+            rows.append((f"a[{k}]", "E5" if k == L and ends_affine else "E7", self.a[k]))
+            rows.append((f"W[{k}]", "E8", self.W[k]))
+            if k in self.b:
+                rows.append((f"b[{k}]", "E9", self.b[k]))
+            if k > 1:
+                rows.append((f"h[{k - 1}]", "E6", self.h[k - 1]))
+        if self._dy[0] is not None:
+            rows.append(("x", "E6", self.x))
+        lines = ["quantity  equation  shape           norm"]
+        with np.errstate(all="ignore"):
+            for name, equation, array in rows:
+                norm = np.linalg.norm(array)
+                lines.append(f"{name:<10}{equation:<10}{array.shape!s:<16}{norm:.4g}")
+        return "\n".join(lines)
+
+    # how they are formed
+
+    def _has_e4(self) -> bool:
+        return (
+            type(self._loss).y_hat_gradient is not Loss.y_hat_gradient
+            or type(self._loss).y_hat is Loss.y_hat
+        )
+
+    def _rows(self, what: str) -> Array:
+        """One array with a row per example of the caller's batch, read-only, formed once."""
+        if what not in self._cache:
+            array = self._form_rows(what)
+            if self._kept is not None:
+                whole = np.zeros((self._batch, *array.shape[1:]), array.dtype)
+                whole[self._kept] = array
+                array = whole
+            else:
+                array = array.view()
+            array.flags.writeable = False
+            self._cache[what] = array
+        return self._cache[what]
+
+    def _form_rows(self, what: str) -> Array:
+        if what == "x":
+            return self._y[0]
+        if what == "y_hat value":
+            y_hat = np.empty_like(self._y[-1])
+            self._loss.y_hat(self._y[-1], y_hat)
+            return y_hat
+        if what == "y_hat":
+            if self._targets is None:
+                raise ConfigError("g.y_hat: got gradients from vjp, which knows no loss")
+            y_hat, d_y_hat = self._form_rows("y_hat value"), np.empty_like(self._y[-1])
+            self._loss.y_hat_gradient(y_hat, self._targets, d_y_hat)
+            scale = np.asarray(self._row_scale, dtype=d_y_hat.dtype)
+            d_y_hat *= scale[:, None] if scale.ndim else scale
+            return d_y_hat
+        family, boundary = what.split()
+        array = (self._y if family == "y" else self._dy)[int(boundary)]
+        if array is None:
+            raise ConfigError("g.x, g.h[0]: not formed; wanted net.gradients(input_gradient=True)")
+        return array
+
+    def _name(self, k: int, key: str) -> str:
+        return f"{self._layout.names[self._layout.affine[k - 1]]}.{key}"
+
+    def _slot(self, k: int, key: str) -> Slot | None:
+        return self._layout.slots.get(self._name(k, key))
+
+    def _vector(self) -> Array:
+        if self._flat is None:
+            self._flat = np.empty(self._layout.size, self._layout.dtype)
+        return self._flat
+
+    def _parameter(self, name: str) -> Array:
+        """One parameter's gradient, formed on first use, as a view of flat."""
+        if name not in self._views:
+            slot = self._layout.slots[name]
+            vector = self._vector()[slot.start : slot.stop]
+            view = vector.reshape(slot.shape)
+            delta, h = self._dy[slot.layer + 1], self._y[slot.layer]
+            assert delta is not None
+            assert h is not None
+            if not self._layout.layers[slot.layer].affine:
+                view[...] = self._grads[slot.layer][slot.key]
+            elif slot.key == "W":
+                outer_sum(delta, h, out=view)  # E8
+                if self._decay is not None:
+                    vector += self._decay[slot.start : slot.stop]
+            else:
+                bias_sum(delta, out=view)  # E9
+            self._views[name] = view
+        return self._views[name]

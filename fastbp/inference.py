@@ -1,0 +1,186 @@
+"""The forward pass for its own sake: outputs, predictions, losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastbp import checks
+from fastbp.batch import Batch
+from fastbp.checks import Array
+from fastbp.errors import ConfigError
+from fastbp.parameters import Parameters
+from fastbp.plan import Plan
+
+BLOCK_ROWS = 512  # large inputs are walked in blocks of this many rows, so that memory is bounded
+
+
+class Inference(Parameters):
+    """The part of :class:`fastbp.Network` that runs forward."""
+
+    def forward(self, X: Any, out: Array | None = None) -> Array:
+        """h_L, what the loss sees: a_L when nothing follows the last Dense (E1, E2).
+
+        Parameters
+        ----------
+        X : array-like, (batch, n_in)
+            NaN and infinity propagate. Large X is walked in blocks of rows.
+        out : ndarray, (batch, n_out), optional
+            Filled and returned; C-contiguous, of the network's dtype, sharing no memory with X.
+
+        Returns
+        -------
+        ndarray, (batch, n_out)
+
+        Raises
+        ------
+        ShapeError, DtypeError, NonFiniteError, ConfigError
+            X or out does not fit; a number of X overflows the network's dtype.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as bp
+        >>> net = bp.mlp([3, 4, 2], rng=0)
+        >>> net.forward(np.ones((5, 3))).shape
+        (5, 2)
+        """
+        x = checks.matrix("X", X, self.n_in, self.dtype)
+        if out is None:
+            out = np.empty((len(x), self.n_out), self.dtype)
+        else:
+            checks.operand("out", out, (len(x), self.n_out), self.dtype, out=True)
+            checks.no_overlap("out", out, X=x, parameters=self._flat)
+        with self._lock:
+            for start, stop in self._blocks(len(x)):
+                plan = self._plan_for(stop - start)
+                plan.forward(self._views, self._buffers, x[start:stop], out=out[start:stop])
+        return out
+
+    def predict_proba(self, X: Any) -> Array:
+        """y_hat, the probabilities the loss makes from h_L (E3).
+
+        Parameters
+        ----------
+        X : array-like, (batch, n_in)
+
+        Returns
+        -------
+        ndarray, (batch, n_out)
+
+        Raises
+        ------
+        ConfigError
+            The loss makes no probabilities (squared_error).
+        ShapeError, DtypeError
+            X does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as bp
+        >>> bp.mlp([3, 2], rng=0).predict_proba(np.zeros((1, 3)))
+        array([[0.5, 0.5]], dtype=float32)
+        """
+        if not self._loss.probabilities:
+            raise ConfigError(f"predict_proba: {self._loss!r} makes no probabilities; use predict")
+        return self._y_hat(X)
+
+    def predict(self, X: Any) -> Array:
+        """Classes as int64 (batch,), labels 0 or 1, or values ((batch,) for one output).
+
+        Parameters
+        ----------
+        X : array-like, (batch, n_in)
+
+        Returns
+        -------
+        ndarray
+            softmax: the likeliest class; sigmoid: 1 where y_hat > 0.5; values otherwise.
+
+        Raises
+        ------
+        ShapeError, DtypeError
+            X does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as bp
+        >>> bp.mlp([3, 1], loss="squared_error", rng=0).predict(np.zeros((2, 3)))
+        array([0., 0.], dtype=float32)
+        """
+        return self._loss.decide(self._y_hat(X))
+
+    def loss(
+        self, X: Any, y: Any, *, sample_weight: Any = None, reduction: str = "mean"
+    ) -> float | Array:
+        """The loss (E3), weighted, reduced, and with the l2 term.
+
+        Parameters
+        ----------
+        X : array-like, (batch, n_in)
+            NaN and infinity propagate.
+        y : array-like
+            Classes (batch,), or rows of class probabilities (batch, n_out); values
+            (batch, n_out), or (batch,) when there is one output.
+        sample_weight : array-like, (batch,), optional
+            w_n >= 0. A row of weight 0 is left out, whatever it holds.
+        reduction : {"mean", "sum", "none"}
+            Σ w_n ℓ_n / Σ w_n; Σ w_n ℓ_n; the vector w_n ℓ_n (without the l2 term).
+
+        Returns
+        -------
+        float, or float64 ndarray (batch,) for "none"
+
+        Raises
+        ------
+        ShapeError, DtypeError, LabelError, ConfigError
+            An argument does not fit; the batch is empty or Σ w_n = 0 ("mean").
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as bp
+        >>> net = bp.mlp([3, 2], rng=0)
+        >>> print(round(net.loss(np.zeros((4, 3)), [0, 1, 1, 0]), 4))
+        0.6931
+        """
+        if reduction not in ("mean", "sum", "none"):
+            raise ConfigError(f"reduction: got {reduction!r}; wanted 'mean', 'sum' or 'none'")
+        batch = self._check(X, y, sample_weight, strict=False)
+        scale = batch.scale(reduction) if reduction != "none" else 1.0
+        losses = np.empty(len(batch.x))
+        with self._lock:
+            for start, stop in self._blocks(len(batch.x)):
+                plan = self._plan_for(stop - start)
+                plan.forward(self._views, self._buffers, batch.x[start:stop])
+                losses[start:stop] = plan.losses(batch.targets[start:stop], gradient=False)
+        if reduction == "none":
+            return batch.expand(losses)
+        total = losses.sum() if batch.weight is None else np.dot(batch.weight, losses)
+        return float(total * scale) + self._penalty()
+
+    def _check(
+        self, X: Any, y: Any, sample_weight: Any, *, strict: bool = True, copy: bool = False
+    ) -> Batch:
+        return Batch.check(self._layout, self._loss, X, y, sample_weight, strict=strict, copy=copy)
+
+    def _y_hat(self, X: Any) -> Array:
+        a = self.forward(X)
+        y_hat = np.empty_like(a)
+        self._loss.y_hat(a, y_hat)
+        return y_hat
+
+    def _blocks(self, rows: int) -> list[tuple[int, int]]:
+        size = BLOCK_ROWS if self._layout.rows_independent else max(rows, 1)
+        return [(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+    def _plan_for(self, rows: int) -> Plan:
+        if self._plan is None or self._plan.capacity < rows:
+            self._plan = Plan(self._layout, self._loss, rows)
+        return self._plan
+
+    def _penalty(self, flat: Array | None = None) -> float:
+        """λ Σ ‖W_k‖²."""
+        if not self._l2:
+            return 0.0
+        weights = self._layout.weights(self._flat if flat is None else flat)
+        return self._l2 * float(sum(np.square(W, dtype=np.float64).sum() for W in weights))

@@ -1,0 +1,48 @@
+"""Hyperbolic tangent: h = tanh(a)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbp.checks import Array
+from fastbp.kernels import tanh_backward, tanh_forward
+from fastbp.layers.base import Context, Elementwise
+
+
+class Tanh(Elementwise):
+    """Tanh units, h = tanh(a) (E2); g'(a) = 1 - h² (E7).
+
+    Parameters
+    ----------
+    name : str, optional
+        Name of the layer in its network.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> bp.mlp([2, 3, 2], activation="tanh").layers[1]
+    Tanh()
+    """
+
+    gain = 5 / 3  # keeps the variance of h roughly level from layer to layer (PyTorch's constant)
+    needs_x = False
+
+    def f(self, x: Array, y: Array) -> None:
+        tanh_forward(x, out=y)
+
+    def df(self, x: Array, y: Array, out: Array) -> None:
+        np.multiply(y, y, out=out)
+        np.subtract(1, out, out=out)
+
+    def backward(
+        self,
+        params: dict[str, Array],
+        x: Array,
+        y: Array,
+        dy: Array,
+        dx: Array | None,
+        grads: dict[str, Array],
+        ctx: Context,
+    ) -> None:
+        if dx is not None:
+            tanh_backward(y, dy, out=dx)

@@ -1,0 +1,83 @@
+"""The contract of a loss. The built-in losses keep to it like anybody else's."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from fastbp import checks
+from fastbp.checks import Array
+from fastbp.errors import ConfigError
+from fastbp.parts import Part
+
+
+class Loss(Part):
+    """Base class of losses: immutable configuration and functions of arrays.
+
+    A loss acts on what the last layer puts out, a of shape (rows, n_out), and returns **unweighted**
+    losses and gradients of single examples; the host applies weights, reduction and scale.
+
+    Attributes
+    ----------
+    contract : int
+        Version of this contract.
+    targets : {"classes", "values", "binary"}
+        What y holds: classes or probability rows; values; labels in [0, 1].
+    probabilities : bool
+        Whether y_hat are probabilities, so that ``predict_proba`` makes sense.
+    """
+
+    contract = 1
+    targets: Literal["classes", "values", "binary"] = "values"
+    probabilities = False
+
+    def target_width(self, n_out: int) -> int:
+        """Width of a row of targets for a network with n_out outputs; raises where none fits."""
+        return n_out
+
+    def check_targets(
+        self, y: Array, n_out: int, dtype: np.dtype[Any], rows: Array | None = None
+    ) -> Array:
+        """The targets as the loss wants them, or an error naming the first bad row.
+
+        Parameters
+        ----------
+        y : ndarray, real, first axis the batch
+        n_out : int
+        dtype : dtype
+            The network's.
+        rows : ndarray of int, optional
+            The caller's number of each row, for messages.
+        """
+        check = {
+            "classes": checks.class_targets,
+            "values": checks.value_targets,
+            "binary": checks.binary_targets,
+        }[self.targets]
+        return check(y, self.target_width(n_out), dtype, rows)
+
+    def loss_and_delta(self, a: Array, targets: Array, delta: Array | None) -> Array:
+        """Losses of single examples, float64 (rows,); fills delta, their gradient w.r.t. a."""
+        raise NotImplementedError(f"{type(self).__name__}.loss_and_delta")
+
+    def y_hat(self, a: Array, out: Array) -> None:
+        """Fill out with the output that predictions are made from; the identity unless given."""
+        out[...] = a
+
+    def y_hat_gradient(self, y_hat: Array, targets: Array, out: Array) -> None:
+        """Fill out with the gradient of single examples' losses w.r.t. y_hat (E4).
+
+        Where y_hat is the identity this is delta; a loss that overrides y_hat overrides this too.
+        """
+        if type(self).y_hat is not Loss.y_hat:
+            raise ConfigError(f"g.y_hat: {type(self).__name__} gives no gradient w.r.t. y_hat")
+        self.loss_and_delta(y_hat, targets, out)
+
+    def decide(self, y_hat: Array) -> Array:
+        """Predictions from y_hat: classes as int64, or values, (rows,) when there is one output."""
+        return y_hat[:, 0] if y_hat.shape[1] == 1 else y_hat
+
+    def correct(self, y_hat: Array, targets: Array) -> Array | None:
+        """Whether each row is predicted right, (rows,) bool; None where that has no meaning."""
+        return None

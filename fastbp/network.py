@@ -1,0 +1,506 @@
+"""The network: dense layers, one loss, their parameters in one flat vector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbp import checkpoint, checks, plugins
+from fastbp import training as trainer  # `training` is an argument's name
+from fastbp.batch import Batch, generator
+from fastbp.checks import Array
+from fastbp.errors import ConfigError, FastbpError, ShapeError
+from fastbp.gradients import Gradients
+from fastbp.inference import Inference
+from fastbp.layers import Dense, Layer
+from fastbp.layout import Layout
+from fastbp.losses import Loss
+from fastbp.optimizers import Adam, Optimizer
+from fastbp.plan import Plan, Views
+
+if TYPE_CHECKING:
+    from fastbp.training import Callback, History
+
+
+class Network(Inference):
+    """A network of dense layers with one loss.
+
+    Parameters
+    ----------
+    n_in : int
+        Width of the input.
+    layers : list of Layer or str
+        At least one; a name stands for a layer without arguments, ``"relu"`` for ``ReLU()``.
+    loss : Loss or str
+        ``"softmax_cross_entropy"``, ``"sigmoid_cross_entropy"``, ``"squared_error"``, or an object.
+    dtype : {"float32", "float64"}
+        Of the parameters and of everything computed from them; losses are Python floats.
+    rng : None, int, SeedSequence or Generator
+        For the initial weights; it also seeds the network's own generator, which shuffles in
+        ``fit`` and is saved with the network. None takes fresh entropy.
+    l2 : float
+        λ >= 0: adds λ Σ_k ‖W_k‖² (weights, not biases) to the loss, and 2 λ W_k to its gradient.
+
+    Attributes
+    ----------
+    params : mapping of str to ndarray
+        Writable views, ``"dense1.W"``, ``"dense1.b"``, ...; write into them at any time.
+    flat : ndarray, (number of parameters,)
+        All parameters as one vector, in that order; the views of ``params`` are views of it.
+    optimizer_state : OptimizerState or None
+        None before the first step; see :meth:`reset_optimizer`.
+
+    Raises
+    ------
+    ConfigError, ShapeError, DtypeError, UnknownNameError
+        An argument makes no sense, or the loss does not fit the number of outputs.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp as bp
+    >>> net = bp.Network(2, [bp.Dense(8), bp.Tanh(), bp.Dense(2)], rng=0)
+    >>> X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+    >>> history = net.fit(X, y, optimizer=bp.Adam(0.05), epochs=200, batch_size=4)
+    >>> net.predict(X)
+    array([0, 1, 1, 0])
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        layers: Sequence[Layer | str],
+        loss: Loss | str = "softmax_cross_entropy",
+        dtype: Any = "float32",
+        rng: Any = None,
+        l2: float = 0.0,
+    ) -> None:
+        layout = Layout(n_in, layers, checks.float_dtype("dtype", dtype))
+        self._assemble(layout, plugins.resolve("loss", loss, Loss), checks.number("l2", l2))
+        source = generator("rng", rng)
+        following = [*layout.layers[1:], None]
+        for layer, after, params in zip(layout.layers, following, self._views, strict=True):
+            layer.init(params, source, after.gain if after is not None else 1.0)
+        # a generator of its own: the caller's stays the caller's, and this one can be saved
+        self._rng = np.random.Generator(np.random.PCG64(source.integers(2**63, size=2)))
+
+    # Gradients
+
+    def gradients(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        reduction: str = "mean",
+        input_gradient: bool = False,
+        training: bool = False,
+    ) -> Gradients:
+        """The gradient of the loss with respect to every quantity of the lecture.
+
+        Parameters
+        ----------
+        X : array-like, (batch, n_in)
+            Finite. Copied, unless conversion already did.
+        y, sample_weight
+            As for :meth:`loss`.
+        reduction : {"mean", "sum"}
+            Of the loss whose gradient it is.
+        input_gradient : bool
+            Also form the gradient w.r.t. the input, ``g.x``.
+        training : bool
+            Run the layers in training mode.
+
+        Returns
+        -------
+        Gradients
+            Scaled as the reduction says; see there.
+
+        Raises
+        ------
+        ShapeError, DtypeError, LabelError, NonFiniteError, ConfigError
+            An argument does not fit, or a row of h_L holds NaN, +inf or only -inf.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as bp
+        >>> g = bp.mlp([3, 4, 2], rng=0).gradients(np.ones((5, 3)), [0, 1, 0, 1, 1])
+        >>> g.W[1].shape, g.b[2].shape, g.h[1].shape
+        ((4, 3), (2,), (5, 4))
+        """
+        if reduction not in ("mean", "sum"):
+            raise ConfigError(f"reduction: got {reduction!r}; wanted 'mean' or 'sum'")
+        batch = self._check(X, y, sample_weight, copy=True)
+        x = batch.x
+        scale = batch.scale(reduction)
+        plan, grads, dx = self._fresh_plan(len(x), input_gradient)
+        value = plan.gradients(
+            self._views, self._buffers, x, batch.targets, batch.weight, scale, grads,
+            training=checks.boolean("training", training), input_gradient=dx, factors_only=True,
+            rows=batch.kept,
+        )  # fmt: skip
+        return Gradients(
+            self._layout, self._loss, plan, x=x, targets=batch.targets,
+            row_scale=scale if batch.weight is None else batch.weight * scale, scale=scale,
+            value=value + self._penalty(), grads=grads, input_gradient=dx,
+            decay=self._flat * self.dtype.type(2 * self._l2) if self._l2 else None,
+            kept=batch.kept, batch=batch.size,
+        )  # fmt: skip
+
+    def vjp(self, X: Any, delta: Any) -> Gradients:
+        """The backward pass for an upstream gradient of one's own (E6 to E9).
+
+        Parameters
+        ----------
+        X : array-like, (batch, n_in)
+            Finite.
+        delta : array-like, (batch, n_out)
+            ∂ℒ/∂h_L, taken as it is; finite.
+
+        Returns
+        -------
+        Gradients
+            With scale 1, the gradient w.r.t. the input, no loss, no y_hat and no l2 term.
+
+        Raises
+        ------
+        ShapeError, DtypeError, NonFiniteError
+            An argument does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as bp
+        >>> net = bp.mlp([3, 2], rng=0)
+        >>> bp.mlp([3, 2], rng=0).vjp(np.ones((1, 3)), [[1.0, 0.0]]).b[1]
+        array([1., 0.], dtype=float32)
+        """
+        x = checks.matrix("X", X, self.n_in, self.dtype, copy=True)
+        upstream = checks.matrix("delta", delta, self.n_out, self.dtype)
+        if len(upstream) != len(x):
+            wanted = (len(x), self.n_out)
+            raise ShapeError(f"delta: got shape {upstream.shape}; wanted {wanted}")
+        checks.not_empty("X", x)
+        checks.finite("X", x)
+        checks.finite("delta", upstream)
+        plan, grads, dx = self._fresh_plan(len(x), True)
+        plan.forward(self._views, self._buffers, x)
+        plan.upstream()[...] = upstream
+        plan.backward(self._views, x, grads, dx, factors_only=True)
+        return Gradients(
+            self._layout, self._loss, plan, x=x, targets=None, row_scale=1.0, scale=1.0,
+            value=None, grads=grads, input_gradient=dx, decay=None, kept=None, batch=len(x),
+        )  # fmt: skip
+
+    def loss_and_grad(
+        self, X: Any, y: Any, theta: Any = None, *, sample_weight: Any = None
+    ) -> tuple[float, Array]:
+        """The mean loss and its gradient as a flat array, for scipy.optimize.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`gradients`.
+        theta : array-like, (number of parameters,), optional
+            Where to evaluate; the network's own parameters otherwise. They are not changed.
+
+        Returns
+        -------
+        loss : float
+            Mean, with the l2 term.
+        grad : ndarray, (number of parameters,)
+            Of the network's dtype, in the layout of ``flat``.
+
+        Raises
+        ------
+        ShapeError, DtypeError, LabelError, NonFiniteError, ConfigError
+            As :meth:`gradients`; theta does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np, scipy.optimize, fastbp as bp
+        >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), [0, 1, 0, 1]
+        >>> net = bp.mlp([1, 2], dtype="float64", l2=0.01, rng=0)
+        >>> fun = lambda theta: net.loss_and_grad(X, y, theta)
+        >>> result = scipy.optimize.minimize(fun, net.flat, jac=True, method="L-BFGS-B")
+        >>> bool(result.success)
+        True
+        """
+        flat, views = self._flat, self._views
+        if theta is not None:
+            flat = checks.as_real("theta", theta)
+            if flat.shape != self._flat.shape:
+                wanted = self._flat.shape
+                raise ShapeError(f"theta: got shape {flat.shape}; wanted {wanted}")
+            flat = checks.cast("theta", flat, self.dtype)
+            checks.finite("theta", flat)
+            views = self._layout.views(flat)
+        batch = self._check(X, y, sample_weight)
+        grad = np.empty_like(self._flat)
+        grads = self._layout.views(grad)
+        with self._lock:
+            plan = self._plan_for(len(batch.x))
+            value = self._whole_gradient(plan, batch, batch.scale("mean"), views, grads)
+        return self._add_l2(value, flat, grad), grad
+
+    # Training
+
+    def step(self, X: Any, y: Any, optimizer: Optimizer, *, sample_weight: Any = None) -> float:
+        """One training step on the mean loss of a batch.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`gradients`; the mean is over this batch's own weights.
+        optimizer : Optimizer
+            ``bp.SGD(...)`` or ``bp.Adam(...)``; its state is in ``optimizer_state``.
+
+        Returns
+        -------
+        float
+            The mean loss before the update, with the l2 term.
+
+        Raises
+        ------
+        ShapeError, DtypeError, LabelError, NonFiniteError, ConfigError, OptimizerError
+            An argument does not fit, the loss or its gradient is not finite, or the network was
+            trained with another optimizer. Nothing has changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as bp
+        >>> net = bp.mlp([3, 2], rng=0)
+        >>> X, y = np.eye(3), [0, 1, 1]
+        >>> first = net.step(X, y, bp.SGD(0.5))
+        >>> bool(net.loss(X, y) < first)
+        True
+        """
+        trainer.check_optimizer(optimizer)
+        batch = self._check(X, y, sample_weight)
+        return self._update(batch, batch.scale("mean"), optimizer)
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        optimizer: Optimizer | None = None,
+        epochs: int = 20,
+        batch_size: int = 64,
+        sample_weight: Any = None,
+        validation_data: tuple[Any, ...] | None = None,
+        shuffle: bool = True,
+        rng: Any = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool | str = "auto",
+    ) -> History:
+        """Train on minibatches, going on from the present weights and optimizer state.
+
+        Rows of weight 0 are dropped first. Each minibatch's loss is scaled by
+        N / (rows in it · Σ w), over the N rows that are left, so that its gradient is the mean
+        loss's in expectation, at batch size 1 too.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`gradients`.
+        optimizer : Optimizer
+            ``bp.Adam(1e-3)`` when not given.
+        epochs : int
+            Passes over the data, >= 1.
+        batch_size : int
+            Rows per step, >= 1; the last batch of an epoch may be smaller.
+        validation_data : (X, y) or (X, y, sample_weight), optional
+            Evaluated after every epoch.
+        shuffle : bool
+            Draw a new order for every epoch.
+        rng : None, int, SeedSequence or Generator
+            For shuffling; None goes on with the network's own generator.
+        callbacks : sequence of callable
+            ``callback(net, history)`` after every epoch; training stops when one returns True.
+        progress : {"auto", True, False}
+            A progress bar on stderr: tqdm's when that is installed, else a line of text. "auto"
+            shows it when stderr is a terminal.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        ShapeError, DtypeError, LabelError, NonFiniteError, ConfigError, OptimizerError
+            As :meth:`step`; bad arguments raise before anything has changed. A loss that becomes
+            NaN or infinite stops before that update, naming epoch and step.
+        KeyboardInterrupt
+            Ctrl-C stops between two steps.
+
+        Examples
+        --------
+        >>> import fastbp as bp
+        >>> X, y = bp.data.digits()
+        >>> net = bp.mlp([64, 32, 10], rng=0)
+        >>> history = net.fit(X, y, epochs=5)
+        >>> history.loss[-1] < history.loss[0]
+        True
+        """
+        return trainer.fit(
+            self, X, y, optimizer=optimizer if optimizer is not None else Adam(), epochs=epochs,
+            batch_size=batch_size, sample_weight=sample_weight, validation_data=validation_data,
+            shuffle=shuffle, rng=rng, callbacks=callbacks, progress=progress,
+        )  # fmt: skip
+
+    # Keeping
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network, its optimizer state and its generator to exactly this path (.npz).
+
+        The file holds arrays and JSON, no pickle. It is written beside and then renamed, so the
+        old file stays whole until the new one is.
+
+        Raises
+        ------
+        ConfigError
+            A layer or loss is of a class that a file cannot name. Nothing was written.
+        CheckpointError
+            The file could not be written. The old file is as before.
+        """
+        checkpoint.save(self, path)
+
+    # Inside
+
+    def _fresh_plan(self, rows: int, input_gradient: bool) -> tuple[Plan, Views, Array | None]:
+        plan = Plan(self._layout, self._loss, rows)
+        grads = [
+            {key: np.empty(shape, self.dtype) for key, shape in spec.params.items()}
+            if not layer.affine
+            else {}
+            for layer, spec in zip(self.layers, self._layout.specs, strict=True)
+        ]
+        wanted = checks.boolean("input_gradient", input_gradient)
+        return plan, grads, np.empty((rows, self.n_in), self.dtype) if wanted else None
+
+    def _whole_gradient(
+        self,
+        plan: Plan,
+        batch: Batch,
+        scale: float,
+        params: Views,
+        grads: Views,
+        training: bool = False,
+    ) -> float:
+        return plan.gradients(
+            params, self._buffers, batch.x, batch.targets, batch.weight, scale, grads,
+            training=training, rows=batch.kept,
+        )  # fmt: skip
+
+    def _training_pass(self, batch: Batch, scale: float) -> tuple[float, Array]:
+        """The loss of checked rows and its gradient, in an array that the next pass reuses."""
+        plan = self._plan_for(len(batch.x))
+        grad, grads = plan.gradient()
+        value = self._whole_gradient(plan, batch, scale, self._views, grads, training=True)
+        return self._add_l2(value, self._flat, grad), grad
+
+    def _update(self, batch: Batch, scale: float, optimizer: Optimizer) -> float:
+        with self._lock:
+            return trainer.update(self, batch, scale, optimizer)
+
+    def _add_l2(self, value: float, flat: Array, grad: Array) -> float:
+        """Add the l2 term at `flat` to a loss and its gradient."""
+        if not self._l2:
+            return value
+        weights = zip(self._layout.weights(flat), self._layout.weights(grad), strict=True)
+        for W, dW in weights:
+            dW += self.dtype.type(2 * self._l2) * W
+        return value + self._penalty(flat)
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """The network that :meth:`Network.save` wrote, with its optimizer state and generator.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Nothing in the file is executed.
+
+    Returns
+    -------
+    Network
+        With the same bits; training goes on as if it had not been interrupted.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    CheckpointError
+        The file is damaged, or no fastbp network.
+    UnknownNameError
+        A layer or loss in it is not known here.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, fastbp as bp
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "net.npz")
+    ...     bp.mlp([2, 3, 2], rng=0).save(path)
+    ...     bp.load(path)
+    Network(2, [Dense(3), ReLU(), Dense(2)], loss=SoftmaxCrossEntropy(), dtype='float32')
+    """
+    stored = checkpoint.read(path)
+    flat, buffers, state = stored["flat"], stored["buffers"], stored["optimizer_state"]
+    network = Network.__new__(Network)
+    try:
+        layout = Layout(stored["n_in"], stored["layers"], stored["dtype"])
+        vectors = [flat, *(state.arrays.values() if state is not None else [])]
+        for vector in vectors:  # before anything of the size that the header claims is made
+            checks.operand("flat", vector, (layout.size,), layout.dtype)
+        network._assemble(layout, stored["loss"], stored["l2"])
+        network.flat = flat
+        checkpoint.load_state_dict(network, {**network.params, **buffers})
+    except FastbpError as exc:
+        raise checkpoint.damaged(path, exc) from exc
+    network.optimizer_state, network._rng = state, stored["rng"]
+    return network
+
+
+def mlp(
+    sizes: Sequence[int],
+    activation: Layer | str = "relu",
+    loss: Loss | str = "softmax_cross_entropy",
+    dtype: Any = "float32",
+    rng: Any = None,
+    l2: float = 0.0,
+) -> Network:
+    """A network of dense layers with one activation between each two.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        n_0, n_1, ..., n_L: input, hidden and output widths; two or more.
+    activation : Layer or str
+        After every Dense but the last.
+    loss, dtype, rng, l2
+        As for :class:`Network`.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    ConfigError, ShapeError, DtypeError, UnknownNameError
+        An argument makes no sense.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> bp.mlp([784, 256, 10], rng=0)
+    Network(784, [Dense(256), ReLU(), Dense(10)], loss=SoftmaxCrossEntropy(), dtype='float32')
+    """
+    if isinstance(sizes, str) or not isinstance(sizes, Sequence | np.ndarray) or len(sizes) < 2:
+        raise ConfigError(f"sizes: got {sizes!r}; wanted two widths or more, [n_in, ..., n_out]")
+    between = plugins.resolve("layer", activation, Layer)
+    layers: list[Layer] = []
+    for n in sizes[1:]:
+        layers += [Dense(n), between]
+    return Network(sizes[0], layers[:-1], loss=loss, dtype=dtype, rng=rng, l2=l2)

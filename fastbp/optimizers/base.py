@@ -1,0 +1,79 @@
+"""What an optimizer is, and the state that the network keeps for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastbp.checks import Array
+from fastbp.errors import OptimizerError
+from fastbp.parts import Part
+
+
+@dataclass
+class OptimizerState:
+    """The optimizer's memory, owned by the network and saved with it.
+
+    Attributes
+    ----------
+    name : str
+        Class name of the optimizer, e.g. ``"Adam"``.
+    constants : dict of str to float or bool
+        Its configuration without the learning rate, which may change from call to call.
+    steps : int
+        Updates made so far.
+    arrays : dict of str to ndarray
+        Flat arrays in the layout of ``net.flat`` (momentum; first and second moment).
+    """
+
+    name: str
+    constants: dict[str, Any]
+    steps: int = 0
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+
+class Optimizer(Part):
+    """Base of optimizers. A frozen value: ``bp.Adam(1e-3)`` written inside a loop works.
+
+    Attributes
+    ----------
+    lr : float
+        Learning rate.
+    slots : tuple of str
+        Names of the arrays of state, each as long as ``net.flat``.
+    """
+
+    lr: float
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ()
+
+    def update(self, theta: Array, grad: Array, state: OptimizerState) -> None:
+        """Make step number state.steps + 1 on theta, in place. Does not fail halfway."""
+        raise NotImplementedError(f"{type(self).__name__}.update")
+
+    def constants(self) -> dict[str, Any]:
+        """The configuration without the learning rate."""
+        return {name: value for name, value in self.config().items() if name != "lr"}
+
+    def state_for(self, theta: Array, state: OptimizerState | None) -> OptimizerState:
+        """The state to go on with: a fresh one, or `state` when it is of this optimizer.
+
+        Raises
+        ------
+        OptimizerError
+            The state is another optimizer's, or one with other constants.
+        """
+        name = type(self).__name__
+        if state is None:
+            arrays = {slot: np.zeros_like(theta) for slot in self.slots}
+            return OptimizerState(name, self.constants(), 0, arrays)
+        if (state.name, state.constants) != (name, self.constants()):
+            raise OptimizerError(
+                f"optimizer: got {name} with {self.constants()}; the network was trained by "
+                f"{state.name} with {state.constants}; net.reset_optimizer() forgets that"
+            )
+        return state

@@ -1,0 +1,126 @@
+"""The numbers of a network: parameters, buffers, optimizer state."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from fastbp import checkpoint
+from fastbp.checks import Array
+from fastbp.layers import Layer
+from fastbp.layout import Layout, Named
+from fastbp.losses import Loss
+from fastbp.optimizers import OptimizerState
+from fastbp.plan import Plan, Views
+
+
+class Parameters:
+    """A structure and its numbers; the part of :class:`fastbp.Network` that computes nothing."""
+
+    params: Named
+    buffers: Named
+    optimizer_state: OptimizerState | None
+    _rng: np.random.Generator
+
+    def _assemble(self, layout: Layout, loss: Loss, l2: float) -> None:
+        loss.target_width(layout.n_out)
+        self._layout, self._loss, self._l2 = layout, loss, l2
+        self._bind(np.zeros(layout.size, layout.dtype), layout.buffers())
+        self._rng = np.random.Generator(np.random.PCG64(0))
+        self.optimizer_state: OptimizerState | None = None
+
+    def _bind(self, flat: Array, buffers: Views) -> None:
+        """Take these arrays as parameters and buffers."""
+        self._flat, self._buffers = flat, buffers
+        self._views = self._layout.views(flat)
+        slots = self._layout.slots
+        self.params = Named({name: self._views[s.layer][s.key] for name, s in slots.items()})
+        self.buffers = Named(
+            {
+                f"{name}.{key}": array
+                for name, arrays in zip(self._layout.names, buffers, strict=True)
+                for key, array in arrays.items()
+            }
+        )
+        self._plan: Plan | None = None
+        self._lock = threading.RLock()  # the plan's buffers serve one thread at a time
+
+    @property
+    def n_in(self) -> int:
+        """Width of the input."""
+        return self._layout.n_in
+
+    @property
+    def n_out(self) -> int:
+        """Width of the output."""
+        return self._layout.n_out
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, first to last."""
+        return self._layout.layers
+
+    @property
+    def loss_function(self) -> Loss:
+        """The loss as an object; :meth:`loss` computes it."""
+        return self._loss
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._layout.dtype
+
+    @property
+    def l2(self) -> float:
+        """λ of the term λ Σ ‖W_k‖²."""
+        return self._l2
+
+    @property
+    def flat(self) -> Array:
+        """All parameters as one vector, zero-copy; assigning to it writes into it."""
+        return self._flat
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        Named({"flat": self._flat})["flat"] = value  # also where `net.flat -= ...` ends
+
+    def __repr__(self) -> str:
+        shown = [repr(self.n_in), repr(list(self.layers)), f"loss={self._loss!r}"]
+        shown.append(f"dtype={self.dtype.name!r}")
+        if self._l2:
+            shown.append(f"l2={self._l2!r}")
+        return f"Network({', '.join(shown)})"
+
+    def reset_optimizer(self) -> None:
+        """Forget the optimizer's state, so that training may go on with another optimizer."""
+        self.optimizer_state = None
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters and buffers by name."""
+        return {name: array.copy() for name, array in {**self.params, **self.buffers}.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over parameters and buffers by name; all of them, of the right shapes.
+
+        Raises
+        ------
+        UnknownNameError, ShapeError, DtypeError
+            A name is missing or unknown, or an array does not fit. Nothing has changed then.
+        """
+        checkpoint.load_state_dict(self, state)
+
+    def copy(self) -> Self:
+        """An independent network with the same bits, optimizer state and generator."""
+        return copy.deepcopy(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        keep = ("_layout", "_loss", "_l2", "_flat", "_buffers", "_rng", "optimizer_state")
+        return {name: self.__dict__[name] for name in keep}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._bind(state["_flat"], state["_buffers"])

@@ -1,0 +1,69 @@
+"""What layers, losses and optimizers have in common: a part is immutable configuration.
+
+A part keeps its constructor's arguments under their own names and nothing else, so that one object
+may serve many networks at once. Whatever changes (parameters, buffers, optimizer state) belongs to
+the network.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+
+class _Frozen(type):
+    """Seals each instance once its constructor, however deep its inheritance, has returned."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        part = super().__call__(*args, **kwargs)
+        part.__dict__["_sealed"] = True
+        return part
+
+
+class Part(metaclass=_Frozen):
+    """Base of layers, losses and optimizers.
+
+    ``config()``, ``repr``, equality, hashing and pickling come from here. They read the arguments
+    of ``__init__`` by name, so a subclass stores each argument under its own name, as a JSON value.
+    """
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments: ``type(part)(**part.config()) == part``.
+
+        Examples
+        --------
+        >>> import fastbp as bp
+        >>> bp.Dense(3).config()
+        {'n_out': 3, 'bias': True, 'init': 'auto', 'name': None}
+        """
+        return {name: getattr(self, name) for name in _arguments(type(self))}
+
+    def __repr__(self) -> str:
+        signature = _arguments(type(self))
+        shown = []
+        for name, value in self.config().items():
+            default = signature[name].default
+            if default is inspect.Parameter.empty:
+                shown.append(repr(value))
+            elif value != default:
+                shown.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Part) or type(other) is not type(self):
+            return NotImplemented
+        return self.config() == other.config()
+
+    def __hash__(self) -> int:
+        return hash((type(self), repr(self)))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_sealed" in self.__dict__:
+            kind = type(self).__name__
+            raise AttributeError(f"{kind}.{name}: a {kind} does not change; make a new one")
+        super().__setattr__(name, value)
+
+
+def _arguments(cls: type[Part]) -> dict[str, inspect.Parameter]:
+    _, *parameters = inspect.signature(cls.__init__).parameters.values()  # without self
+    return {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}

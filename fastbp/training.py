@@ -1,0 +1,183 @@
+"""Training: one update, and fit's loop of them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbp import checks
+from fastbp.batch import Batch, generator
+from fastbp.errors import ConfigError, NonFiniteError
+from fastbp.optimizers import Optimizer
+from fastbp.progress import progress_bar
+
+if TYPE_CHECKING:
+    from fastbp.network import Network
+
+Callback = Callable[["Network", "History"], Any]
+
+
+@dataclass
+class History:
+    """What fit saw, one entry per epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean loss over the epoch's minibatches, each before its update, l2 term included.
+    val_loss : list of float
+        Mean loss on the validation data after the epoch, l2 term included.
+    val_accuracy : list of float
+        Share (by weight) of validation rows predicted right, for losses that decide on classes.
+    seconds : list of float
+        Wall time of the epoch's training, without validation and callbacks.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    val_accuracy: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
+def update(network: Network, batch: Batch, scale: float, optimizer: Optimizer) -> float:
+    """One step on checked rows: the loss before it. Where it raises, nothing has changed."""
+    state = optimizer.state_for(network.flat, network.optimizer_state)
+    before = {name: array.copy() for name, array in network.buffers.items()}
+    try:
+        value, grad = network._training_pass(batch, scale)
+        if not math.isfinite(value):
+            raise NonFiniteError(f"loss: became {value}; a smaller learning rate may help")
+        checks.finite("gradient", grad)
+    except BaseException:
+        for name, array in before.items():
+            network.buffers[name][...] = array
+        raise
+    optimizer.update(network.flat, grad, state)
+    state.steps += 1
+    network.optimizer_state = state
+    return value
+
+
+def check_optimizer(optimizer: Any) -> Optimizer:
+    """An instance of an optimizer, not its class."""
+    if not isinstance(optimizer, Optimizer):
+        raise ConfigError(f"optimizer: got {optimizer!r}; wanted one like bp.Adam(1e-3)")
+    return optimizer
+
+
+def fit(
+    network: Network,
+    X: Any,
+    y: Any,
+    *,
+    optimizer: Optimizer,
+    epochs: int,
+    batch_size: int,
+    sample_weight: Any,
+    validation_data: tuple[Any, ...] | None,
+    shuffle: bool,
+    rng: Any,
+    callbacks: Sequence[Callback],
+    progress: bool | str,
+) -> History:
+    """See :meth:`fastbp.Network.fit`."""
+    check_optimizer(optimizer).state_for(network.flat, network.optimizer_state)
+    epochs = checks.integer("epochs", epochs, low=1)
+    batch_size = checks.integer("batch_size", batch_size, low=1)
+    checks.boolean("shuffle", shuffle)
+    for callback in callbacks:
+        if not callable(callback):
+            raise ConfigError(f"callbacks: got {callback!r}; wanted callables")
+    data = network._check(X, y, sample_weight)
+    validation = _check_validation(network, validation_data)
+    order_rng = network._rng if rng is None else generator("rng", rng)
+    N, total_weight = len(data.x), data.total_weight()
+    size = min(batch_size, N)
+    x = np.empty((size, network.n_in), network.dtype)
+    order = np.arange(N)
+    history = History()
+    steps = -(-N // size)
+    bar = progress_bar(progress, epochs * steps)
+    with _interrupts() as interrupted, contextlib.closing(bar):
+        for epoch in range(1, epochs + 1):
+            started, running = time.perf_counter(), 0.0
+            if shuffle:
+                order = order_rng.permutation(N)
+            for step, start in enumerate(range(0, N, size), 1):
+                interrupted()
+                batch = data.take(order[start : start + size], x[: min(size, N - start)])
+                rows = len(batch.x)
+                try:
+                    # LECTURE's law of minibatches: weights count at batch size 1 too
+                    value = network._update(batch, N / (rows * total_weight), optimizer)
+                except NonFiniteError as exc:
+                    raise NonFiniteError(f"epoch {epoch}, step {step}: {exc}") from exc
+                running += value * rows / N
+                bar.advance(f"epoch {epoch}/{epochs} loss {value:.4g}")
+            history.loss.append(running)
+            history.seconds.append(time.perf_counter() - started)
+            if validation is not None:
+                loss, accuracy = evaluate(network, validation)
+                history.val_loss.append(loss)
+                if accuracy is not None:
+                    history.val_accuracy.append(accuracy)
+            interrupted()
+            if any([callback(network, history) for callback in callbacks]):
+                break
+    return history
+
+
+def evaluate(network: Network, batch: Batch) -> tuple[float, float | None]:
+    """Mean loss with the l2 term, and the share of rows predicted right where that has meaning."""
+    a, loss = network.forward(batch.x), network.loss_function
+    losses = loss.loss_and_delta(a, batch.targets, None)
+    y_hat = np.empty_like(a)
+    loss.y_hat(a, y_hat)
+    correct = loss.correct(y_hat, batch.targets)
+    weight = np.ones(len(losses)) if batch.weight is None else batch.weight
+    share = None if correct is None else float(np.dot(weight, correct) * batch.scale("mean"))
+    return float(np.dot(weight, losses) * batch.scale("mean")) + network._penalty(), share
+
+
+def _check_validation(network: Network, data: tuple[Any, ...] | None) -> Batch | None:
+    if data is None:
+        return None
+    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        raise ConfigError("validation_data: wanted (X, y) or (X, y, sample_weight)")
+    X, y, sample_weight = (*data, None)[:3]
+    batch = network._check(X, y, sample_weight)
+    batch.total_weight()
+    return batch
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """Ctrl-C as a flag, which the function handed out turns into KeyboardInterrupt.
+
+    So that it stops between two steps. Other threads than the main one, and programs with a
+    handler of their own, keep what they have.
+    """
+    pending: list[int] = []
+
+    def raise_pending() -> None:
+        if pending:
+            raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield raise_pending
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: pending.append(number))
+    try:
+        yield raise_pending
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise_pending()

@@ -1,0 +1,52 @@
+"""Lists the compiled modules; everything else about the package stands in pyproject.toml.
+
+FASTBP_DEBUG=1 builds with bounds checks and line numbers (add `--force` or remove the *.c files:
+Cython looks at time stamps, not at the environment).
+"""
+
+import os
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+DEBUG = os.environ.get("FASTBP_DEBUG") == "1"
+
+# Handed over from here because Cython refuses a misspelt directive here and ignores it in a file.
+DIRECTIVES = {
+    "language_level": 3,
+    "cdivision": True,
+    "autotestdict": False,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+}
+
+# The two flags beside -O3 change no value: they only say that nobody reads errno after sqrt and
+# that no floating-point trap is set, without which GCC vectorises neither Adam nor ReLU.
+COMPILE_ARGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g" if DEBUG else "-g0"]
+
+
+def blas_macros() -> list[tuple[str, str]]:
+    """Say whether SciPy's BLAS takes 64-bit integers, as some builds from source do."""
+    scipy = Path(find_spec("scipy").origin).parent
+    declarations = (scipy / "linalg" / "cython_blas.pxd").read_text(encoding="utf-8")
+    width = re.search(r"ctypedef\s+(.+?)\s+blas_int\b", declarations)  # none before SciPy 1.18: int
+    return [("FASTBP_BLAS_ILP64", "1")] if width and width[1] != "int" else []
+
+
+def extension(source: Path) -> Extension:
+    ext = Extension(
+        f"fastbp.kernels.{source.stem}",
+        [source.as_posix()],
+        depends=[pxd.as_posix() for pxd in sorted(source.parent.glob("*.pxd"))],
+        define_macros=blas_macros(),
+        extra_compile_args=COMPILE_ARGS if os.name == "posix" else [],
+    )
+    # Not cythonize(): it would put the C files into the sdist and leave the .pyx files out.
+    ext.cython_directives = DIRECTIVES
+    return ext
+
+
+setup(ext_modules=[extension(source) for source in sorted(Path("fastbp/kernels").glob("*.pyx"))])

@@ -1,0 +1,57 @@
+"""What several test files share: an error measure, and bridges from networks to the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastbp as bp
+
+
+def relative_error(got, want):
+    """max|got - want| / max|want| of two arrays; where all of `want` is 0, max|got|."""
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.shape == want.shape, f"got shape {got.shape}, wanted {want.shape}"
+    if want.size == 0:
+        return 0.0
+    error = np.abs(got.astype(np.longdouble) - want)
+    scale = np.abs(want).max()
+    return float(error.max() / (scale if scale > 0 else 1))
+
+
+def layers_of(net, dtype=np.longdouble):
+    """A network's layers in the reference's form [(W, b, g), ...], views where dtype allows."""
+    layers, k = [], 0
+    for layer in net.layers:
+        if isinstance(layer, bp.Dense):
+            k += 1
+            b = net.params[f"dense{k}.b"].astype(dtype, copy=False) if layer.bias else None
+            layers.append((net.params[f"dense{k}.W"].astype(dtype, copy=False), b, None))
+        else:
+            W, b, g = layers[-1]
+            assert g is None, "the reference has one activation after each dense layer"
+            layers[-1] = (W, b, type(layer).__name__.lower())
+    return layers
+
+
+def quantities(g):
+    """Every gradient of the lecture by name, from Gradients and from the reference alike."""
+    named = {"loss": np.asarray(g.loss), "y_hat": g.y_hat, "x": g.x}
+    for symbol in "ahWb":
+        named |= {f"{symbol}[{k}]": array for k, array in getattr(g, symbol).items()}
+    return named
+
+
+@pytest.fixture(scope="session", name="relative_error")
+def _relative_error():
+    return relative_error
+
+
+@pytest.fixture(scope="session", name="layers_of")
+def _layers_of():
+    return layers_of
+
+
+@pytest.fixture(scope="session", name="quantities")
+def _quantities():
+    return quantities
