@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from fastbp.checks import Array
 from fastbp.errors import ConfigError, DtypeError
 from fastbp.layout import Layout
 from fastbp.losses import Loss
+
+SMALLEST_TOTAL = 1e-300  # of the weights: within it and its reciprocal N / (rows · Σ w) is finite
 
 
 @dataclass
@@ -47,43 +50,75 @@ class Batch:
         strict: bool = True,
         copy: bool = False,
     ) -> Batch:
-        """Check all three; `strict` also refuses NaN and infinity in X and y.
+        """Check all three; `strict` also refuses NaN and infinity in them.
 
         With `copy` none of the arrays is the caller's memory.
         """
-        x = checks.matrix("X", X, layout.n_in, layout.dtype, copy=copy)
+        x = checks.rows_of("X", X, layout.n_in)
         checks.not_empty("X", x)
         size = len(x)
         targets = checks.targets(y, size)
-        weight = checks.sample_weight(sample_weight, size)
+        weight = checks.sample_weight(sample_weight, size, strict=strict)
         kept = None
         if weight is not None and (weight == 0).any():
             kept = np.flatnonzero(weight)
             # ranks are judged on what came: a row of weight 0 says as much about them as any
             x, targets, weight = x[kept], targets[kept], weight[kept]
+        copy = copy and kept is None  # taking rows has copied them
+        x = checks.cast("X", x, layout.dtype, kept, copy=copy)
         targets = loss.check_targets(targets, layout.n_out, layout.dtype, kept)
         if strict:
             checks.finite("X", x, kept)
             if targets.dtype.kind == "f":
                 checks.finite("y", targets, kept)
-        if copy and kept is None:
+        if copy:
             targets = targets.copy()
         return cls(x, targets, weight, kept, size)
 
     def total_weight(self) -> float:
-        """Σ w_n; an error where a mean over it makes no sense."""
-        total = float(len(self.x)) if self.weight is None else float(self.weight.sum())
-        if not 0 < total < np.inf:
-            raise ConfigError(f"sample_weight: got weights that sum to {total}; wanted a sum > 0")
+        """Σ w_n; an error where a mean over it makes no sense or leaves double's range.
+
+        It is NaN when a weight is NaN or infinite, which no more than `loss` lets come so far.
+        """
+        if self.weight is None:
+            return float(len(self.x))
+        if not np.isfinite(self.weight).all():
+            return math.nan
+        with np.errstate(over="ignore"):
+            total = float(self.weight.sum())
+        if not SMALLEST_TOTAL <= total <= 1 / SMALLEST_TOTAL:
+            raise ConfigError(
+                f"sample_weight: got weights that sum to {total:g}; wanted a sum > 0, from "
+                f"{SMALLEST_TOTAL:g} to {1 / SMALLEST_TOTAL:g}"
+            )
         return total
 
     def scale(self, reduction: str) -> float:
         """The factor of Σ w_n ℓ_n: 1 / Σ w_n (mean) or 1 (sum)."""
         return 1 / self.total_weight() if reduction == "mean" else 1.0
 
+    def row_scale(self, scale: float, dtype: np.dtype[Any]) -> Array | float:
+        """scale w_n of each row in `dtype`, or the one number that all rows have."""
+        if self.weight is None:
+            return scale
+        with np.errstate(over="ignore"):
+            rows = (self.weight * scale).astype(dtype)
+        if not np.isfinite(rows).all():
+            row = int(np.argmin(np.isfinite(rows)))
+            raise ConfigError(
+                f"sample_weight: got {self.weight[row]} at row {self.number(row)}, which overflows "
+                f"{dtype} in the gradient; wanted smaller weights"
+            )
+        return rows
+
+    def number(self, row: int) -> int:
+        """The caller's number of a row."""
+        return row if self.kept is None else int(self.kept[row])
+
     def expand(self, losses: Array) -> Array:
         """w_n ℓ_n for every row of the caller's, 0 where the row was left out."""
-        weighted = losses if self.weight is None else losses * self.weight
+        with np.errstate(over="ignore", invalid="ignore"):
+            weighted = losses if self.weight is None else losses * self.weight
         if self.kept is None:
             return weighted
         whole = np.zeros(self.size)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
-import tempfile
+import secrets
+import stat
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,31 +17,44 @@ import numpy as np
 
 from fastbp import checks, plugins
 from fastbp.checks import Array
-from fastbp.errors import CheckpointError, ConfigError, FastbpError, ShapeError, UnknownNameError
+from fastbp.errors import (
+    CheckpointError,
+    ConfigError,
+    DtypeError,
+    FastbpError,
+    PluginError,
+    ShapeError,
+    UnknownNameError,
+)
 from fastbp.layers import Layer
 from fastbp.losses import Loss
 from fastbp.optimizers import OptimizerState
 
 if TYPE_CHECKING:
     from fastbp.network import Network
+    from fastbp.parameters import Parameters
 
 FORMAT = 1
 
 
-def load_state_dict(network: Network, state: Mapping[str, Any]) -> None:
+def load_state_dict(network: Parameters, state: Mapping[str, Any]) -> None:
     """See :meth:`fastbp.Network.load_state_dict`."""
+    if not isinstance(state, Mapping):
+        raise DtypeError(f"state: got {type(state).__name__}; wanted a mapping of names to arrays")
     arrays = {**network.params, **network.buffers}
     missing, unknown = arrays.keys() - state.keys(), state.keys() - arrays.keys()
     if missing or unknown:
         raise UnknownNameError(
-            f"state: missing {sorted(missing)}, unknown {sorted(unknown)}; wanted {list(arrays)}"
+            f"state: got a mapping without {sorted(missing)} and with unknown "
+            f"{sorted(unknown, key=str)}; wanted {list(arrays)}"
         )
     new = {}
     for name, array in arrays.items():
         value = checks.as_real(name, state[name])
         if value.shape != array.shape:
             raise ShapeError(f"{name}: got shape {value.shape}; wanted {array.shape}")
-        new[name] = checks.cast(name, value, array.dtype)
+        # copied: `state` may hold views of this very network, in another order
+        new[name] = checks.cast(name, value, array.dtype, copy=True)
     for name, array in arrays.items():
         array[...] = new[name]
 
@@ -68,7 +82,10 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
             "arrays": list(state.arrays),
         }
         arrays |= {f"optimizer:{name}": array for name, array in state.arrays.items()}
-    text = json.dumps(header).encode()
+    try:
+        text = json.dumps(header).encode()
+    except (TypeError, ValueError) as exc:
+        raise ConfigError(f"save: got a part with arguments that are not JSON ({exc})") from exc
     write_npz(path, {"header": np.frombuffer(text, np.uint8), **arrays})
 
 
@@ -80,79 +97,87 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None
     CheckpointError
         The file could not be written. The old file is as before.
     """
-    target = Path(path)
-    temporary = None
+    name, temporary = _path(path), None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with os.fdopen(handle, "wb") as file:
+        target = Path(os.path.realpath(name))  # a symbolic link stays one
+        mode = _mode(target)
+        # a short name, which fits wherever the target's does
+        temporary = target.parent / f".fastbp-{secrets.token_hex(8)}"
+        with open(temporary, "xb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # **kwargs clash with allow_pickle
             file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        os.chmod(temporary, _mode(target))
         os.replace(temporary, target)
-    except OSError as exc:
-        raise CheckpointError(
-            exc.errno, f"could not be saved ({exc.strerror}); the old file is as before", str(path)
-        ) from exc
+    except (OSError, ValueError) as exc:  # ValueError: a path with a null character
+        number, text = getattr(exc, "errno", None), getattr(exc, "strerror", None)
+        why = f"could not be saved ({text or exc}); the old file is as before"
+        raise CheckpointError(number, why, name) from exc
     finally:
         if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(temporary)
     _sync_folder(target.parent)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """All that a file says of a network, as keyword arguments of its making, checked."""
+    name = _path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
-        header = json.loads(stored.pop("header").tobytes())
-        if header["format"] != FORMAT:
-            raise CheckpointError(
-                None, f"is of format {header['format']}; wanted {FORMAT}", str(path)
-            )
-        dtype = checks.float_dtype("dtype", header["dtype"])
-        optimizer = header["optimizer"]
-        state = None
-        if optimizer is not None:
-            slots = {name: stored[f"optimizer:{name}"] for name in optimizer["arrays"]}
-            state = OptimizerState(
-                optimizer["name"], optimizer["constants"], int(optimizer["steps"]), slots
-            )
-        rng = np.random.Generator(np.random.PCG64())
-        rng.bit_generator.state = header["rng"]
-        return {
-            "n_in": header["n_in"],
-            "layers": [_rebuild("layer", entry, Layer) for entry in header["layers"]],
-            "loss": _rebuild("loss", header["loss"], Loss),
-            "dtype": dtype,
-            "l2": checks.number("l2", header["l2"]),
-            "flat": stored["flat"],
-            "buffers": {
-                name.removeprefix("buffer:"): array
-                for name, array in stored.items()
-                if name.startswith("buffer:")
-            },
-            "optimizer_state": state,
-            "rng": rng,
-        }
-    except (FileNotFoundError, IsADirectoryError, PermissionError, UnknownNameError):
+        with zipfile.ZipFile(name) as file:
+            return _network(file)
+    except (FileNotFoundError, PluginError, UnknownNameError):
         raise
-    except FastbpError:
-        raise
-    except _DAMAGE as exc:
-        raise damaged(path, exc) from exc
+    except OSError as exc:
+        why = exc.strerror or exc
+        raise CheckpointError(exc.errno, f"could not be read ({why})", name) from exc
+    except Exception as exc:  # a damaged file fails in zipfile, zlib, struct, NumPy, json or here
+        raise damaged(name, exc) from exc
 
 
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, TypeError,
-    AttributeError, IndexError, NotImplementedError, MemoryError, OverflowError,
-)  # fmt: skip
+def _network(file: zipfile.ZipFile) -> dict[str, Any]:
+    header = json.loads(_member(file, "header").tobytes())
+    if header.get("format") != FORMAT:
+        raise ValueError(f"it is of format {header.get('format')}; wanted {FORMAT}")
+    optimizer, state = header["optimizer"], None
+    if optimizer is not None:
+        arrays = {name: _member(file, f"optimizer:{name}") for name in optimizer["arrays"]}
+        steps = checks.integer("steps", optimizer["steps"], low=0)
+        state = OptimizerState(optimizer["name"], optimizer["constants"], steps, arrays)
+    rng = np.random.Generator(np.random.PCG64())
+    rng.bit_generator.state = header["rng"]
+    names = [name.removesuffix(".npy") for name in file.namelist()]
+    return {
+        "n_in": header["n_in"],
+        "layers": [_rebuild("layer", entry, Layer) for entry in header["layers"]],
+        "loss": _rebuild("loss", header["loss"], Loss),
+        "dtype": checks.float_dtype("dtype", header["dtype"]),
+        "l2": checks.number("l2", header["l2"]),
+        "flat": _member(file, "flat"),
+        "buffers": {
+            name.removeprefix("buffer:"): _member(file, name)
+            for name in names
+            if name.startswith("buffer:")
+        },
+        "optimizer_state": state,
+        "rng": rng,
+    }
 
 
-def damaged(path: str | os.PathLike[str], why: object) -> CheckpointError:
+def _member(file: zipfile.ZipFile, name: str) -> Array:
+    with file.open(f"{name}.npy") as member:
+        array: Array = np.lib.format.read_array(member, allow_pickle=False)
+        if member.read(1):  # zipfile compares its checksum only at the member's very end
+            raise ValueError(f"{name} is longer than it says")
+    return array
+
+
+def damaged(path: str | os.PathLike[str], why: Exception) -> CheckpointError:
     """The error for a file that is no intact network."""
-    return CheckpointError(None, f"is no intact fastbp network ({why})", str(path))
+    # a KeyError alone says little
+    reason = str(why) if isinstance(why, FastbpError) else f"{type(why).__name__}: {why}"
+    return CheckpointError(None, f"is no intact fastbp network ({reason})", str(path))
 
 
 def _describe(kind: str, part: Layer | Loss) -> dict[str, Any]:
@@ -170,14 +195,25 @@ def _rebuild(kind: str, entry: dict[str, Any], base: type[Any]) -> Any:
     return part
 
 
-def _mode(target: Path) -> int:
-    """The permissions of the old file, or those any new file gets."""
+def _path(path: Any) -> str:
     try:
-        return target.stat().st_mode & 0o777
+        name = os.fspath(path)
+    except TypeError:
+        name = None
+    if not isinstance(name, str):
+        raise DtypeError(f"path: got {path!r}; wanted a str or a path-like object")
+    return name
+
+
+def _mode(target: Path) -> int | None:
+    """The old file's permissions, or None; a device or a folder is not to be replaced."""
+    try:
+        mode = target.stat().st_mode
     except FileNotFoundError:
-        umask = os.umask(0)
-        os.umask(umask)
-        return 0o666 & ~umask
+        return None
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EEXIST, "it is there and no regular file")
+    return stat.S_IMODE(mode) & 0o777
 
 
 def _sync_folder(folder: Path) -> None:

@@ -52,26 +52,33 @@ def operand(
     out : bool
         The array is written to, so it must not be read-only.
     """
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise DtypeError(f"{name}: got {type(array).__name__}; wanted a NumPy array")
-    if array.dtype != dtype if dtype is not None else array.dtype not in FLOATS:
+    found: np.dtype[Any] = array.dtype
+    if found != dtype if dtype is not None else found not in FLOATS:
         wanted = dtype if dtype is not None else "float32 or float64"
-        raise DtypeError(f"{name}: got dtype {array.dtype}; wanted {wanted}")
-    if array.ndim != len(shape) or any(
-        want is not None and have != want for have, want in zip(array.shape, shape, strict=True)
-    ):
+        raise DtypeError(f"{name}: got dtype {found}; wanted {wanted}")
+    if array.shape != shape and not _fits(array.shape, shape):
         raise ShapeError(f"{name}: got shape {array.shape}; wanted {describe_shape(shape)}")
     flags = array.flags
-    if not (flags.c_contiguous and flags.aligned):
+    if not (flags.carray if out else flags.c_contiguous and flags.aligned):
+        if flags.c_contiguous and flags.aligned:
+            raise ConfigError(f"{name}: got a read-only array; wanted one that can be written to")
         how = "a misaligned" if flags.c_contiguous else "a non-contiguous"
         raise ShapeError(
             f"{name}: got {how} array with strides {array.strides}; wanted C-contiguous and "
             f"aligned (numpy.require({name}, requirements='CA') copies it)"
         )
-    if out and not flags.writeable:
-        raise ConfigError(f"{name}: got a read-only array; wanted one that can be written to")
-    found: np.dtype[Any] = array.dtype
     return found
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    if len(shape) != len(wanted):
+        return False
+    for have, want in zip(shape, wanted, strict=True):
+        if want is not None and have != want:
+            return False
+    return True
 
 
 def no_overlap(name: str, out: Array, **inputs: Array | None) -> None:
@@ -107,12 +114,16 @@ def number(
 ) -> float:
     """A finite real number with low <= value < high (low < value with `open_low`)."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
-    if not real or not (low < value if open_low else low <= value) or not value < high:
+    try:
+        kept = float(value) if real else math.nan
+    except OverflowError:  # a huge int
+        kept = math.nan
+    if not (low < kept if open_low else low <= kept) or not kept < high:
         bound = f"{'>' if open_low else '>='} {low:g}"
         if high < math.inf:
             bound += f" and < {high:g}"
         raise ConfigError(f"{name}: got {value!r}; wanted a finite number {bound}")
-    return float(value)
+    return kept
 
 
 def float_dtype(name: str, value: Any) -> np.dtype[Any]:
@@ -122,7 +133,7 @@ def float_dtype(name: str, value: Any) -> np.dtype[Any]:
         dtype = np.dtype(value)
     except TypeError:
         dtype = np.dtype(object)
-    if dtype not in FLOATS:
+    if value is None or dtype not in FLOATS:  # None is float64 to NumPy
         raise DtypeError(f"{name}: got {value!r}; wanted float32 or float64")
     return dtype
 
@@ -149,7 +160,7 @@ def _viewed(name: str, value: Any) -> Array:
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             return np.from_dlpack(value)
         array = np.asarray(value)
-    except DtypeError:
+    except (DtypeError, MemoryError):
         raise
     except ValueError as exc:  # rows of different lengths
         raise ShapeError(f"{name}: got {type(value).__name__} ({exc}); wanted an array") from exc
@@ -165,16 +176,25 @@ def _from_frame(name: str, frame: Any) -> Array:
     array = np.asarray(frame.to_numpy())
     if array.dtype.kind in "biuf" or not hasattr(frame, "columns"):
         return array
-    for column in frame.columns:
-        dtype = frame[column].dtype
+    for column, dtype in zip(frame.columns, frame.dtypes, strict=True):
         if getattr(dtype, "kind", "f") not in "biuf":
             raise DtypeError(f"{name}: got column {column!r} of dtype {dtype}; wanted real numbers")
     return np.asarray(frame.to_numpy(dtype=np.float64, na_value=np.nan))  # nullable numbers
 
 
-def cast(name: str, array: Array, dtype: np.dtype[Any], rows: Array | None = None) -> Array:
-    """C-contiguous, aligned and native in `dtype`; a finite number that would overflow raises."""
-    with np.errstate(over="ignore"):
+def cast(
+    name: str,
+    array: Array,
+    dtype: np.dtype[Any],
+    rows: Array | None = None,
+    *,
+    copy: bool = False,
+) -> Array:
+    """C-contiguous, aligned and native in `dtype`; a finite number that would overflow raises.
+
+    With `copy` it never is the memory of `array`. `rows` gives the caller's number of each row.
+    """
+    with np.errstate(all="ignore"):
         result = np.require(array, dtype=dtype, requirements=["C", "A"])
     if result is not array and array.dtype.itemsize >= dtype.itemsize and array.dtype != dtype:
         over = np.isinf(result)
@@ -183,9 +203,10 @@ def cast(name: str, array: Array, dtype: np.dtype[Any], rows: Array | None = Non
             if over.any():
                 where = tuple(np.argwhere(over)[0])
                 raise NonFiniteError(
-                    f"{name}: got {array[where]} at {_place(where, rows)}, which overflows {dtype}"
+                    f"{name}: got {array[where]!s} at {_place(where, rows)}, which overflows "
+                    f"{dtype}; wanted numbers up to {np.finfo(dtype).max:.2g}"
                 )
-    return result
+    return result.copy() if copy and np.may_share_memory(result, array) else result
 
 
 def matrix(name: str, value: Any, width: int, dtype: np.dtype[Any], *, copy: bool = False) -> Array:
@@ -193,6 +214,11 @@ def matrix(name: str, value: Any, width: int, dtype: np.dtype[Any], *, copy: boo
 
     With `copy` it never is the caller's memory.
     """
+    return cast(name, rows_of(name, value, width), dtype, copy=copy)
+
+
+def rows_of(name: str, value: Any, width: int) -> Array:
+    """A real (batch, width) array as it came, not yet in the network's dtype."""
     array = as_real(name, value)
     if array.ndim == 1 and array.shape[0] == width:
         raise ShapeError(
@@ -201,8 +227,7 @@ def matrix(name: str, value: Any, width: int, dtype: np.dtype[Any], *, copy: boo
         )
     if array.ndim != 2 or array.shape[1] != width:
         raise ShapeError(f"{name}: got shape {array.shape}; wanted (batch, {width})")
-    result = cast(name, array, dtype)
-    return result.copy() if copy and result is array else result
+    return array
 
 
 def not_empty(name: str, array: Array) -> None:
@@ -229,8 +254,8 @@ def _place(where: tuple[Any, ...], rows: Array | None) -> str:
     return f"row {first}" + (f", column {int(where[1])}" if len(where) > 1 else "")
 
 
-def sample_weight(value: Any, batch: int) -> Array | None:
-    """Weights as (batch,) float64, finite and not negative; None stays None."""
+def sample_weight(value: Any, batch: int, *, strict: bool = True) -> Array | None:
+    """Weights as (batch,) float64, not negative and, if `strict`, finite; None stays None."""
     if value is None:
         return None
     name = "sample_weight"
@@ -238,7 +263,8 @@ def sample_weight(value: Any, batch: int) -> Array | None:
     if array.shape != (batch,):
         raise ShapeError(f"{name}: got shape {array.shape}; wanted ({batch},)")
     weights = cast(name, array, FLOATS[1])
-    finite(name, weights)
+    if strict:
+        finite(name, weights)
     if (weights < 0).any():
         row = int(np.argmax(weights < 0))
         raise ConfigError(f"{name}: got {weights[row]} at row {row}; wanted numbers >= 0")
@@ -253,7 +279,7 @@ def targets(value: Any, batch: int) -> Array:
     array = value if isinstance(value, np.ndarray) else _viewed("y", value)
     if array.dtype.kind in "OSUT" and array.size and isinstance(array.flat[0], str):
         raise LabelError(
-            f"y: got text ({array.flat[0]!r}); wanted classes 0, 1, ... "
+            f"y: got text ({str(array.flat[0])!r}); wanted classes 0, 1, ... "
             "(numpy.unique(y, return_inverse=True) numbers them)"
         )
     array = as_real("y", array)
@@ -263,7 +289,10 @@ def targets(value: Any, batch: int) -> Array:
 
 
 def class_targets(y: Array, n_out: int, dtype: np.dtype[Any], rows: Array | None = None) -> Array:
-    """Rank decides: (batch,) are classes, returned as int64; (batch, n_out) probability rows."""
+    """Rank decides: (batch,) are classes, returned as int64; (batch, n_out) probability rows.
+
+    Rows that hold NaN or infinity pass, as values do: who may not compute with them looks himself.
+    """
     if y.ndim == 1:
         return _classes(y, n_out, rows)
     if y.ndim == 2 and y.shape[1] == 1:
@@ -272,8 +301,10 @@ def class_targets(y: Array, n_out: int, dtype: np.dtype[Any], rows: Array | None
         batch = y.shape[0]
         raise ShapeError(f"y: got shape {y.shape}; wanted ({batch},) or ({batch}, {n_out})")
     p = cast("y", y, dtype, rows)
-    sums = p.sum(axis=1, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        sums = p.sum(axis=1, dtype=np.float64)
     good = (p >= 0).all(axis=1) & (np.abs(sums - 1) <= 1e-4)
+    good |= ~np.isfinite(p).all(axis=1)
     if not good.all():
         row = int(np.argmin(good))
         raise LabelError(
@@ -313,9 +344,9 @@ def value_targets(y: Array, n_out: int, dtype: np.dtype[Any], rows: Array | None
 
 
 def binary_targets(y: Array, n_out: int, dtype: np.dtype[Any], rows: Array | None = None) -> Array:
-    """As values, and each in [0, 1]."""
+    """As values, and each in [0, 1]; NaN and infinity pass as they do there."""
     t = value_targets(y, n_out, dtype, rows)
-    good = (t >= 0) & (t <= 1)
+    good = (t >= 0) & (t <= 1) | ~np.isfinite(t)
     if not good.all():
         where = tuple(np.argwhere(~good)[0])
         raise LabelError(f"y: got {t[where]} at {_place(where, rows)}; wanted labels in [0, 1]")

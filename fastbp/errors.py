@@ -25,8 +25,14 @@ class DtypeError(FastbpError, TypeError):
     """An array's dtype (or an argument's type) is one fastbp does not compute with."""
 
 
-class UnknownNameError(FastbpError, LookupError, ValueError):
-    """No layer, loss, parameter or quantity goes by this name or index."""
+class UnknownNameError(FastbpError, KeyError, ValueError):
+    """No layer, loss, parameter or quantity goes by this name or index.
+
+    A KeyError, so that ``in`` and ``get`` work on the mappings that raise it.
+    """
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""  # KeyError shows the repr
 
 
 class PluginError(FastbpError, ImportError):
@@ -43,3 +49,6 @@ class OptimizerError(FastbpError, ValueError):
 
 class CheckpointError(FastbpError, OSError):
     """A file could not be written, or is no intact fastbp file."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}" if self.filename else super().__str__()

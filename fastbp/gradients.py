@@ -237,8 +237,8 @@ class Gradients:
         if what == "y_hat":
             if self._targets is None:
                 raise ConfigError("g.y_hat: got gradients from vjp, which knows no loss")
-            y_hat, d_y_hat = self._form_rows("y_hat value"), np.empty_like(self._y[-1])
-            self._loss.y_hat_gradient(y_hat, self._targets, d_y_hat)
+            d_y_hat = np.empty_like(self._y[-1])
+            self._loss.y_hat_gradient(self._y[-1], self._targets, d_y_hat)
             scale = np.asarray(self._row_scale, dtype=d_y_hat.dtype)
             d_y_hat *= scale[:, None] if scale.ndim else scale
             return d_y_hat

@@ -133,17 +133,15 @@ class Network(Inference):
         if reduction not in ("mean", "sum"):
             raise ConfigError(f"reduction: got {reduction!r}; wanted 'mean' or 'sum'")
         batch = self._check(X, y, sample_weight, copy=True)
-        x = batch.x
         scale = batch.scale(reduction)
-        plan, grads, dx = self._fresh_plan(len(x), input_gradient)
+        plan, grads, dx = self._fresh_plan(len(batch.x), input_gradient)
         value = plan.gradients(
-            self._views, self._buffers, x, batch.targets, batch.weight, scale, grads,
+            self._views, self._buffers, batch, scale, grads,
             training=checks.boolean("training", training), input_gradient=dx, factors_only=True,
-            rows=batch.kept,
         )  # fmt: skip
         return Gradients(
-            self._layout, self._loss, plan, x=x, targets=batch.targets,
-            row_scale=scale if batch.weight is None else batch.weight * scale, scale=scale,
+            self._layout, self._loss, plan, x=batch.x, targets=batch.targets,
+            row_scale=batch.row_scale(scale, self.dtype), scale=scale,
             value=value + self._penalty(), grads=grads, input_gradient=dx,
             decay=self._flat * self.dtype.type(2 * self._l2) if self._l2 else None,
             kept=batch.kept, batch=batch.size,
@@ -389,10 +387,7 @@ class Network(Inference):
         grads: Views,
         training: bool = False,
     ) -> float:
-        return plan.gradients(
-            params, self._buffers, batch.x, batch.targets, batch.weight, scale, grads,
-            training=training, rows=batch.kept,
-        )  # fmt: skip
+        return plan.gradients(params, self._buffers, batch, scale, grads, training=training)
 
     def _training_pass(self, batch: Batch, scale: float) -> tuple[float, Array]:
         """The loss of checked rows and its gradient, in an array that the next pass reuses."""

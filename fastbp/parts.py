@@ -7,6 +7,7 @@ the network.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -64,6 +65,7 @@ class Part(metaclass=_Frozen):
         super().__setattr__(name, value)
 
 
+@functools.cache
 def _arguments(cls: type[Part]) -> dict[str, inspect.Parameter]:
     _, *parameters = inspect.signature(cls.__init__).parameters.values()  # without self
     return {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.batch import Batch
 from fastbp.checks import Array
 from fastbp.errors import NonFiniteError
 from fastbp.kernels import dense_backward
@@ -117,35 +118,30 @@ class Plan:
         self,
         params: Views,
         buffers: Views,
-        x: Array,
-        targets: Array,
-        weight: Array | None,
+        batch: Batch,
         scale: float,
         grads: Views,
         *,
         training: bool,
         input_gradient: Array | None = None,
         factors_only: bool = False,
-        rows: Array | None = None,
     ) -> float:
-        """The whole chain: returns scale · Σ w_n ℓ_n and fills dy and grads with its gradient.
-
-        `weight` is (rows,) float64, or None for all ones; `rows` numbers the rows for messages.
-        """
-        self.forward(params, buffers, x, training)
-        losses = self.losses(targets, gradient=True)
-        if np.isnan(losses).any():
-            row = int(np.argmax(np.isnan(losses)))
+        """The whole chain: returns scale · Σ w_n ℓ_n and fills dy and grads with its gradient."""
+        row_scale = batch.row_scale(scale, self.layout.dtype)
+        self.forward(params, buffers, batch.x, training)
+        losses = self.losses(batch.targets, gradient=True)
+        delta = self.dy[-1]
+        good = ~np.isnan(losses) & np.isfinite(delta).all(axis=1)
+        if not good.all():
+            row = int(np.argmin(good))
             raise NonFiniteError(
-                f"h_L: got {self.y[-1][row]} at row {row if rows is None else rows[row]}; "
+                f"h_L: got {self.y[-1][row]} at row {batch.number(row)}; "
                 "wanted no NaN, no +inf, and not only -inf"
             )
-        delta = self.dy[-1]
-        if weight is None:
-            delta *= delta.dtype.type(scale)
-            total = losses.sum()
+        if isinstance(row_scale, float):
+            delta *= delta.dtype.type(row_scale)
         else:
-            delta *= (weight * scale).astype(delta.dtype)[:, None]
-            total = np.dot(weight, losses)
-        self.backward(params, x, grads, input_gradient, factors_only)
+            delta *= row_scale[:, None]
+        total = losses.sum() if batch.weight is None else np.dot(batch.weight, losses)
+        self.backward(params, batch.x, grads, input_gradient, factors_only)
         return float(total * scale)

@@ -81,7 +81,13 @@ def resolve(kind: str, part: Any, base: type[Any]) -> Any:
     if isinstance(part, base):
         return part
     if isinstance(part, str):
-        return get(kind, part)()
+        cls = get(kind, part)
+        try:
+            return cls()
+        except TypeError as exc:
+            raise ConfigError(
+                f"{kind}: got {part!r}, which needs arguments ({exc}); pass {cls.__name__}(...)"
+            ) from exc
     if isinstance(part, type) and issubclass(part, base):
         raise ConfigError(f"{kind}: got the class {part.__name__}; pass {part.__name__}(...)")
     raise ConfigError(

@@ -47,8 +47,7 @@ def relu_forward(a: Array) -> Array:
 def relu_backward(h: Array, dh: Array) -> Array:
     """E7: da = dh g'(a), read from the output h: g'(a) is 1 where h > 0, else 0.
 
-    >>> h = relu_forward(np.array([-1.0, 0.0, 2.0]))
-    >>> relu_backward(h, np.ones(3))
+    >>> relu_backward(relu_forward(np.array([-1.0, 0.0, 2.0])), np.ones(3))
     array([0., 0., 1.])
     """
     return np.where(h > 0, dh, 0)
@@ -65,7 +64,7 @@ def tanh_backward(h: Array, dh: Array) -> Array:
 
 
 def sigmoid_forward(a: Array) -> Array:
-    """E2: h = 1 / (1 + exp(-a)), with the exponent never above 0, so that nothing overflows."""
+    """E2: h = 1 / (1 + exp(-a)), with no exponent above 0, so that nothing overflows."""
     e = np.exp(-np.abs(a))
     return np.where(a >= 0, 1, e) / (1 + e)
 
@@ -219,7 +218,7 @@ LOSSES: dict[str, tuple[Function, Function, Function, Function]] = {  # y_hat, â
     ),
     "squared_error": (identity, squared_error, squared_error_backward, squared_error_backward),
 }  # fmt: skip
-DenseLayer = tuple[Array, Array | None, str | None]  # (W, b, g): b may be None, g a key of ACTIVATIONS
+DenseLayer = tuple[Array, Array | None, str | None]  # W, b or None, g
 
 
 def forward(x: Array, layers: Sequence[DenseLayer]) -> tuple[dict[int, Array], dict[int, Array]]:
@@ -294,8 +293,8 @@ def gradients(
         if b is not None:
             db[k] = bias_sum(da[k])  # E9
         dh[k - 1] = dense_backward(da[k], W)  # E6
+    dy = per_row * dy_hat(y_hat, targets)  # E4
     values = SimpleNamespace(a=a, h=h, y_hat=y_hat, each=each)
-    dy_hat_scaled = per_row * dy_hat(y_hat, targets)
     return SimpleNamespace(
-        loss=total, y_hat=dy_hat_scaled, a=da, h=dh, x=dh[0], W=dW, b=db, scale=scale, values=values
+        loss=total, y_hat=dy, a=da, h=dh, x=dh[0], W=dW, b=db, scale=scale, values=values
     )

@@ -1,11 +1,14 @@
 """The benchmarks of fastbp: a module per family of kernels, then the whole step and fit.
 
-One thread unless the caller's environment says otherwise: two BLAS pools that share a machine's
-cores measure the scheduler. It must be said before NumPy is imported, and said here, because
-`asv run --python=same` passes over the environment variables of asv.conf.json.
+One BLAS thread, unless OPENBLAS_NUM_THREADS says otherwise. The environment alone would not do:
+asv imports NumPy before it imports this package, and `asv run --python=same` passes over the
+variables in asv.conf.json.
 """
 
 import os
 
-for _library in ("OMP", "OPENBLAS", "MKL"):
-    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+from threadpoolctl import threadpool_limits
+
+import fastbp  # noqa: F401  # loads the BLAS of NumPy and of SciPy, so that both are limited
+
+threadpool_limits(int(os.environ.get("OPENBLAS_NUM_THREADS", "1")))

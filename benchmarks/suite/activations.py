@@ -11,8 +11,8 @@ class Activations:
     """One activation and its backward, by kernel, on a hidden layer of a batch."""
 
     version = "1"
-    params = [["relu", "tanh", "sigmoid"], [(1, 16), (64, 256), (256, 1024)], DTYPES]
-    param_names = ["name", "(batch, n)", "dtype"]
+    params = (("relu", "tanh", "sigmoid"), ((1, 16), (64, 256), (256, 1024)), DTYPES)
+    param_names = ("name", "(batch, n)", "dtype")
     unit = "times NumPy"
 
     def setup(self, name, shape, dtype):

@@ -1,6 +1,4 @@
-"""What the benchmarks share: data, the equality that every setup asserts, ratios, NumPy's step."""
-
-from __future__ import annotations
+"""What the benchmarks share: sizes, data, the equality every setup asserts, ratios, memory."""
 
 import statistics
 import time
@@ -8,10 +6,13 @@ import tracemalloc
 
 import numpy as np
 
-DTYPES = ["float32", "float64"]
+import fastbp as bp
+from fastbp import reference
+
+DTYPES = ("float32", "float64")
 
 # Networks and batches of a training step, smallest first: "n_0-...-n_L/batch".
-NETS = [
+NETS = (
     "4-16-3/1",
     "64-32-10/1",
     "64-64-10/32",
@@ -20,9 +21,9 @@ NETS = [
     "784-256-128-10/64",
     "784-512-512-10/128",
     "784-1024-1024-10/256",
-]
+)
 # (batch, n_in, n_out) of the matrix products inside those steps, and a square one.
-SHAPES = [
+SHAPES = (
     (1, 4, 16),
     (1, 784, 128),
     (32, 784, 128),
@@ -30,18 +31,20 @@ SHAPES = [
     (64, 784, 256),
     (128, 512, 512),
     (256, 1024, 1024),
-]
+)
 
 
 def normal(*shape, dtype, seed=0):
-    """Standard normal numbers, the same for the same seed and shape in both dtypes."""
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+    """Standard normal numbers, drawn in `dtype`: no larger array shows up in peak memory."""
+    return np.random.default_rng(seed).standard_normal(shape, dtype=dtype)
 
 
-def parse_net(text):
-    """The sizes n_0, ..., n_L and the batch of an entry of NETS."""
-    sizes, batch = text.split("/")
-    return [int(n) for n in sizes.split("-")], int(batch)
+def problem(text, dtype, batch=None):
+    """A network and a batch for it, (net, X, y), from an entry of NETS."""
+    sizes, rows = text.split("/")
+    sizes, batch = [int(n) for n in sizes.split("-")], batch or int(rows)
+    y = np.random.default_rng(1).integers(0, sizes[-1], batch)
+    return bp.mlp(sizes, dtype=dtype, rng=0), normal(batch, sizes[0], dtype=dtype), y
 
 
 def assert_equal(name, got, want, slack=1.0):
@@ -59,6 +62,56 @@ def assert_equal(name, got, want, slack=1.0):
         raise AssertionError(f"{name}: off by {error:.1e} from the reference ({tolerance:.0e})")
 
 
+def layers_of(net):
+    """The layers of a ReLU network in float64, as the reference takes them."""
+    names = [name[:-2] for name in net.params if name.endswith(".W")]
+    follows = ["relu"] * (len(names) - 1) + [None]
+    return [
+        (net.params[f"{name}.W"].astype("f8"), net.params[f"{name}.b"].astype("f8"), g)
+        for name, g in zip(names, follows, strict=True)
+    ]
+
+
+def flat(pairs):
+    """(W_1, b_1, W_2, ...) as one vector, the layout of net.flat; further items are passed over."""
+    return np.concatenate([array.ravel() for W, b, *_ in pairs for array in (W, b)])
+
+
+def flat_gradient(X, y, layers):
+    """The reference's mean loss and its gradient, in the layout of net.flat."""
+    g = reference.gradients(X.astype("f8"), y, layers)
+    return g.loss, flat((g.W[k], g.b[k]) for k in sorted(g.W))
+
+
+def clear_rows(X, layers):
+    """Rows without a hidden unit within 1e-5 of ReLU's kink, where float32 may take the other side.
+
+    Comparisons with the reference are made on these; the rows left out must be few.
+    """
+    a, _ = reference.forward(X.astype("f8"), layers)
+    clear = np.ones(len(X), bool)
+    for k in range(1, len(layers)):
+        clear &= np.abs(a[k]).min(axis=1) > 1e-5
+    if clear.mean() < 0.8:
+        raise AssertionError(f"{len(X) - clear.sum()} of {len(X)} rows at ReLU's kink")
+    return clear
+
+
+def assert_network(net, X, y):
+    """Raise unless forward, gradients and one step of SGD agree with the reference."""
+    layers = layers_of(net)
+    rows = clear_rows(X, layers)
+    X, y = X[rows], y[rows]
+    a, _ = reference.forward(X.astype("f8"), layers)
+    loss, gradient = flat_gradient(X, y, layers)
+    assert_equal("h_L", net.forward(X), a[len(layers)], slack=3)
+    assert_equal("g.flat", net.gradients(X, y).flat, gradient, slack=3)
+    stepped = net.copy()
+    assert_equal("loss", net.dtype.type(stepped.step(X, y, bp.SGD(1.0))), loss, slack=3)
+    # at rate 1 the step is the gradient, less what the parameters' own rounding takes
+    assert_equal("step", net.flat - stepped.flat, gradient, slack=100)
+
+
 def ratio(thing, yardstick, pairs=11, seconds=0.01):
     """Time of `thing` as a multiple of `yardstick`'s, in this process; below 1 is faster.
 
@@ -72,7 +125,7 @@ def ratio(thing, yardstick, pairs=11, seconds=0.01):
 
 
 def _enough(function):
-    """Calls that fill a millisecond, so that one slow first call does not set the count."""
+    """Calls that fill a millisecond, so that a slow first call does not set the count."""
     function()
     return max(1, round(1e-3 / max(_time(function, 1), 1e-7)))
 
@@ -92,8 +145,9 @@ def allocated(function):
     function()  # buffers that are built once and kept do not count
     tracemalloc.start()
     try:
-        before = tracemalloc.get_traced_memory()[0]
+        function()
         tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
         function()
         return tracemalloc.get_traced_memory()[1] - before
     finally:

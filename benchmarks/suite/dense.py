@@ -11,8 +11,8 @@ class Dense:
     """One affine layer of a batch, by kernel; NumPy's way to the same arrays is the yardstick."""
 
     version = "1"
-    params = [SHAPES, DTYPES]
-    param_names = ["(batch, n_in, n_out)", "dtype"]
+    params = (SHAPES, DTYPES)
+    param_names = ("(batch, n_in, n_out)", "dtype")
     unit = "times NumPy"
 
     def setup(self, shape, dtype):

@@ -11,8 +11,8 @@ class Losses:
     """Losses and delta of a batch, by kernel. (softmax has a module of its own.)"""
 
     version = "1"
-    params = [["sigmoid_cross_entropy", "squared_error"], [(1, 1), (64, 10), (4096, 10)], DTYPES]
-    param_names = ["name", "(batch, n_out)", "dtype"]
+    params = (("sigmoid_cross_entropy", "squared_error"), ((1, 1), (64, 10), (4096, 10)), DTYPES)
+    param_names = ("name", "(batch, n_out)", "dtype")
 
     def setup(self, name, shape, dtype):
         self.kernel = getattr(kernels, name)

@@ -11,8 +11,8 @@ class Outer:
     """dW and db of one affine layer, by kernel; NumPy's way to the same arrays is the yardstick."""
 
     version = "1"
-    params = [SHAPES, DTYPES]
-    param_names = ["(batch, n_in, n_out)", "dtype"]
+    params = (SHAPES, DTYPES)
+    param_names = ("(batch, n_in, n_out)", "dtype")
     unit = "times NumPy"
 
     def setup(self, shape, dtype):

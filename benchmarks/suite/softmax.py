@@ -11,8 +11,8 @@ class Softmax:
     """Softmax, and losses with delta, for classes and for rows of probabilities."""
 
     version = "1"
-    params = [[(1, 3), (64, 10), (4096, 10), (512, 1000)], DTYPES]
-    param_names = ["(batch, n_out)", "dtype"]
+    params = (((1, 3), (64, 10), (4096, 10), (512, 1000)), DTYPES)
+    param_names = ("(batch, n_out)", "dtype")
     unit = "times NumPy"
 
     def setup(self, shape, dtype):

@@ -20,22 +20,25 @@ def read_arrays(path: str, names: tuple[str, ...]) -> list[Array]:
         The file is not there, is no intact .npz file, or lacks one of the arrays.
     """
     try:
-        loaded: Any = np.load(path, allow_pickle=False)
+        # opened here, because np.load leaves a torn file open
+        with Path(path).open("rb") as file:
+            return _read(path, np.load(file, allow_pickle=False), names)
+    except ConfigError:
+        raise
     except OSError as error:
         raise ConfigError(describe(error)) from error
     except Exception as error:  # a damaged file fails in zipfile, zlib, NumPy or struct
-        raise ConfigError(f"{path}: not an .npz file ({error})") from error
+        raise ConfigError(f"{path}: no intact .npz file of plain arrays ({error})") from error
+
+
+def _read(path: str, loaded: Any, names: tuple[str, ...]) -> list[Array]:
     if not isinstance(loaded, np.lib.npyio.NpzFile):
-        raise ConfigError(f"{path}: holds a single array; wanted an .npz file with X and y")
-    with loaded as arrays:
-        for name in names:
-            if name not in arrays:
-                there = ", ".join(arrays.files) or "nothing"
-                raise ConfigError(f"{path}: no array {name}; it holds {there}")
-        try:
-            return [np.asarray(arrays[name]) for name in names]
-        except Exception as error:
-            raise ConfigError(f"{path}: damaged, or arrays of objects ({error})") from error
+        raise ConfigError(f"{path}: holds a single array; wanted an .npz file")
+    for name in names:
+        if name not in loaded:
+            there = ", ".join(loaded.files) or "nothing"
+            raise ConfigError(f"{path}: no array {name}; it holds {there}")
+    return [np.asarray(loaded[name]) for name in names]
 
 
 def check_folder(path: str | None) -> None:

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
         net.save(options.out)
         if not options.json:
             say(f"saved {options.out}")
-    say(json.dumps(results) if options.json else summary(results))
+    say(as_json(results) if options.json else summary(results))
 
 
 def say(line: str) -> None:
@@ -54,6 +54,11 @@ def say(line: str) -> None:
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     print(line, flush=True)
+
+
+def as_json(results: dict[str, Any]) -> str:
+    """The results as JSON, which knows no NaN and no infinity: null stands for them."""
+    return json.dumps(json.loads(json.dumps(results), parse_constant=lambda name: None))
 
 
 def train(
@@ -80,6 +85,8 @@ def train(
         Bad input or settings, or a loss that became NaN or infinite.
     """
     began = time.perf_counter()
+    checks.integer("--epochs", options.epochs, low=1)
+    checks.integer("--batch-size", options.batch_size, low=1)
     problem = read(options)
     X, y, held_out = problem.X, problem.y, problem.held_out
     lr = LEARNING_RATES[options.optimizer] if options.lr is None else options.lr
@@ -99,7 +106,7 @@ def train(
     )
 
     def after_epoch(net: fastbp.Network, history: fastbp.History) -> None:
-        tell(epoch_line(epochs_of(history)[-1], options.epochs))
+        tell(epoch_line(epoch_of(history, len(history.loss) - 1), options.epochs))
 
     try:
         history = net.fit(
@@ -114,7 +121,7 @@ def train(
     except NonFiniteError as error:  # the rows were finite, so it is the training that failed
         raise FastbpError(str(error)) from error
 
-    epochs = epochs_of(history)
+    epochs = [epoch_of(history, i) for i in range(len(history.loss))]
     settings = ("activation", "optimizer", "batch_size", "l2", "seed", "dtype")
     results: dict[str, Any] = {
         "data": problem.name,
@@ -165,6 +172,8 @@ def read(options: argparse.Namespace) -> Problem:
 
 def count_outputs(y: Array, loss: Loss) -> int:
     """One output per class, or per column of y."""
+    if y.ndim == 2 and y.shape[1] == 1 and loss.targets == "classes":
+        raise ShapeError(f"y: got shape {y.shape}; wanted ({len(y)},), as y.ravel() gives it")
     if y.ndim > 1 or loss.targets != "classes":
         return 1 if y.ndim == 1 else y.shape[1]
     n_out = int(y.max(initial=0)) + 1
@@ -178,18 +187,15 @@ def count_outputs(y: Array, loss: Loss) -> int:
     return n_out
 
 
-def epochs_of(history: fastbp.History) -> list[dict[str, Any]]:
-    """The history as one dict per epoch."""
+def epoch_of(history: fastbp.History, i: int) -> dict[str, Any]:
+    """One epoch of the history, counted from 0."""
     columns = {
         "loss": history.loss,
         "held_out_loss": history.val_loss,
         "held_out_accuracy": history.val_accuracy,
         "seconds": history.seconds,
     }
-    return [
-        {"epoch": i + 1, **{name: column[i] for name, column in columns.items() if column}}
-        for i in range(len(history.loss))
-    ]
+    return {"epoch": i + 1, **{name: column[i] for name, column in columns.items() if column}}
 
 
 def epoch_line(epoch: dict[str, Any], epochs: int) -> str:

@@ -22,8 +22,10 @@ cdef void c_relu_backward(
         const floating* h, const floating* dh, floating* da, Py_ssize_t n) noexcept nogil:
     # E7: forward is h = max(a, 0), so da = dh where h > 0, else 0; h, dh, da (n,).
     cdef Py_ssize_t i
+    cdef floating upstream
     for i in range(n):
-        da[i] = dh[i] if h[i] > 0 else 0
+        upstream = dh[i]  # read always: a load under a condition would not vectorise
+        da[i] = upstream if h[i] > 0 else 0
 
 
 cdef void c_tanh_forward(const floating* a, floating* h, Py_ssize_t n) noexcept nogil:

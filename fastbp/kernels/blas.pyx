@@ -12,8 +12,8 @@ import numpy as np
 from fastbp import checks
 from fastbp.errors import ConfigError, ShapeError
 
-# setup.py reads the width from SciPy's declarations, and importing a routine compares signatures, so
-# that a SciPy of the other width fails at import and never computes nonsense.
+# setup.py reads the width from SciPy's declarations, and importing a routine compares signatures:
+# a SciPy of the other width fails at import and never computes nonsense.
 cdef extern from *:
     """
     #include <stdint.h>
@@ -175,6 +175,8 @@ def gemm(A, B, *, trans_a=False, trans_b=False, alpha=1.0, beta=0.0, out=None):
     m, k = A.shape[::-1] if trans_a else A.shape
     checks.operand("B", B, (None, k) if trans_b else (k, None), dtype)
     n = B.shape[0] if trans_b else B.shape[1]
+    require_fits("A", A)
+    require_fits("B", B)
     if out is None:
         if beta != 0:
             raise ConfigError(f"beta: got {beta} without out; wanted 0, or an array to add to")
@@ -182,8 +184,6 @@ def gemm(A, B, *, trans_a=False, trans_b=False, alpha=1.0, beta=0.0, out=None):
     else:
         checks.operand("out", out, (m, n), dtype, out=True)
         checks.no_overlap("out", out, A=A, B=B)
-    require_fits("A", A)
-    require_fits("B", B)
     if dtype == np.float32:
         run_gemm[float](A, B, trans_a, trans_b, alpha, beta, out)
     else:
@@ -245,6 +245,7 @@ def gemv(A, x, *, trans=False, alpha=1.0, beta=0.0, out=None):
     dtype = checks.operand("A", A, (None, None))
     n_out, n_in = A.shape[::-1] if trans else A.shape
     checks.operand("x", x, (n_in,), dtype)
+    require_fits("A", A)
     if out is None:
         if beta != 0:
             raise ConfigError(f"beta: got {beta} without out; wanted 0, or an array to add to")
@@ -252,7 +253,6 @@ def gemv(A, x, *, trans=False, alpha=1.0, beta=0.0, out=None):
     else:
         checks.operand("out", out, (n_out,), dtype, out=True)
         checks.no_overlap("out", out, A=A, x=x)
-    require_fits("A", A)
     if dtype == np.float32:
         run_gemv[float](A, x, trans, alpha, beta, out)
     else:

@@ -81,6 +81,8 @@ def dense_forward(x, W, b=None, out=None):
     """
     dtype = checks.operand("x", x, (None, None))
     checks.operand("W", W, (None, x.shape[1]), dtype)
+    require_fits("x", x)
+    require_fits("W", W)
     if b is not None:
         checks.operand("b", b, (W.shape[0],), dtype)
     if out is None:
@@ -88,8 +90,6 @@ def dense_forward(x, W, b=None, out=None):
     else:
         checks.operand("out", out, (x.shape[0], W.shape[0]), dtype, out=True)
         checks.no_overlap("out", out, x=x, W=W, b=b)
-    require_fits("x", x)
-    require_fits("W", W)
     if dtype == np.float32:
         run_forward[float](x, W, b, out)
     else:
@@ -148,13 +148,13 @@ def dense_backward(delta, W, out=None):
     """
     dtype = checks.operand("delta", delta, (None, None))
     checks.operand("W", W, (delta.shape[1], None), dtype)
+    require_fits("delta", delta)
+    require_fits("W", W)
     if out is None:
         out = np.empty((delta.shape[0], W.shape[1]), dtype)
     else:
         checks.operand("out", out, (delta.shape[0], W.shape[1]), dtype, out=True)
         checks.no_overlap("out", out, delta=delta, W=W)
-    require_fits("delta", delta)
-    require_fits("W", W)
     if dtype == np.float32:
         run_backward[float](delta, W, out)
     else:

@@ -26,9 +26,9 @@ cdef inline Py_ssize_t largest(const floating* row, Py_ssize_t n) noexcept nogil
 cdef void c_softmax(
         const floating* a, floating* y_hat, Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
     # E3: y_hat_j = e_j / Σ e; a, y_hat (batch, n).
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t _, j
     cdef double top, e, total
-    for i in range(batch):
+    for _ in range(batch):
         top = a[largest(a, n)]
         total = 0
         for j in range(n):
@@ -230,9 +230,10 @@ def softmax_cross_entropy(a, targets, delta=None):
     E3 and E5.
     """
     dtype = operand_of_classes(a)
-    classes = getattr(targets, "ndim", 1) == 1
+    int64 = np.dtype(np.int64)
+    classes = getattr(targets, "ndim", 1) == 1 or getattr(targets, "dtype", None) == int64
     if classes:
-        checks.operand("targets", targets, (a.shape[0],), np.dtype(np.int64))
+        checks.operand("targets", targets, (a.shape[0],), int64)
     else:
         checks.operand("targets", targets, a.shape, dtype)
     if delta is not None:

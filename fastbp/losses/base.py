@@ -65,14 +65,14 @@ class Loss(Part):
         """Fill out with the output that predictions are made from; the identity unless given."""
         out[...] = a
 
-    def y_hat_gradient(self, y_hat: Array, targets: Array, out: Array) -> None:
+    def y_hat_gradient(self, a: Array, targets: Array, out: Array) -> None:
         """Fill out with the gradient of single examples' losses w.r.t. y_hat (E4).
 
         Where y_hat is the identity this is delta; a loss that overrides y_hat overrides this too.
         """
         if type(self).y_hat is not Loss.y_hat:
             raise ConfigError(f"g.y_hat: {type(self).__name__} gives no gradient w.r.t. y_hat")
-        self.loss_and_delta(y_hat, targets, out)
+        self.loss_and_delta(a, targets, out)
 
     def decide(self, y_hat: Array) -> Array:
         """Predictions from y_hat: classes as int64, or values, (rows,) when there is one output."""

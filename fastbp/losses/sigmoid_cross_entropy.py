@@ -38,15 +38,13 @@ class SigmoidCrossEntropy(Loss):
     def y_hat(self, a: Array, out: Array) -> None:
         sigmoid_forward(a, out=out)
 
-    def y_hat_gradient(self, y_hat: Array, targets: Array, out: Array) -> None:
-        # 1 - y_hat is 0 where y_hat rounds to 1: the gradient is then inf, and 0/0 counts as 0
-        t, against = targets, 1 - targets
-        no = np.zeros_like(out)
-        out[...] = 0
-        with np.errstate(divide="ignore", over="ignore"):
-            np.divide(t, y_hat, out=out, where=t != 0)
-            np.divide(against, 1 - y_hat, out=no, where=against != 0)
-        np.subtract(no, out, out=out)
+    def y_hat_gradient(self, a: Array, targets: Array, out: Array) -> None:
+        # from a, since 1 - y_hat would cancel: 1 / y_hat = 1 + exp(-a), 1 / (1 - y_hat) = 1 + exp(a)
+        yes, no = targets.astype(np.float64), 1 - targets.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            towards = np.where(no == 0, 0, no * (1 + np.exp(a, dtype=np.float64)))
+            away = np.where(yes == 0, 0, yes * (1 + np.exp(-a, dtype=np.float64)))
+            out[...] = towards - away
 
     def decide(self, y_hat: Array) -> Array:
         yes = (y_hat > 0.5).astype(np.int64)

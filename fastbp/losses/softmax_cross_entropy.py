@@ -47,7 +47,8 @@ class SoftmaxCrossEntropy(Loss):
     def y_hat(self, a: Array, out: Array) -> None:
         softmax(a, out=out)
 
-    def y_hat_gradient(self, y_hat: Array, targets: Array, out: Array) -> None:
+    def y_hat_gradient(self, a: Array, targets: Array, out: Array) -> None:
+        y_hat = softmax(a)
         # E4; -inf where y_hat_l underflowed to 0, and 0/0 counts as 0
         p = targets
         if targets.ndim == 1:

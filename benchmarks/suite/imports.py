@@ -1,0 +1,32 @@
+"""What `import fastbp` costs, beside the imports it cannot do without."""
+
+import statistics
+import subprocess
+import sys
+
+CODE = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+
+
+def seconds(modules):
+    """Time of an import in a fresh interpreter that sees installed packages only (-P)."""
+    command = [sys.executable, "-P", "-c", CODE.format(modules)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+class Imports:
+    """Imports in fresh interpreters, without the interpreter's own start."""
+
+    version = "1"
+    unit = "times numpy, scipy.linalg"
+
+    def timeraw_fastbp(self):
+        return "import fastbp"
+
+    def timeraw_numpy_scipy_linalg(self):
+        return "import numpy, scipy.linalg"
+
+    def track_fastbp_over_numpy_scipy_linalg(self):
+        seconds("fastbp")  # files into the page cache
+        return statistics.median(
+            seconds("fastbp") / seconds("numpy, scipy.linalg") for _ in range(5)
+        )

@@ -1,0 +1,195 @@
+"""The benchmarks run, compare with the reference before they measure, and keep asv's rules."""
+
+import importlib
+import inspect
+import math
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from fastbp import kernels, reference
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+KINDS = ("time_", "timeraw_", "peakmem_", "track_")
+
+
+def load():
+    """The suite's modules by name, imported as asv imports them: as the package `suite`."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        # importing the suite sets the BLAS to one thread; on the way out it has its own again
+        with threadpool_limits(1):
+            package = importlib.import_module("suite")
+            names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+            return {name: importlib.import_module(f"suite.{name}") for name in names}
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+MODULES = load()
+CLASSES = {
+    f"{stem}.{name}": cls
+    for stem, module in MODULES.items()
+    for name, cls in vars(module).items()
+    if inspect.isclass(cls) and any(method.startswith(KINDS) for method in dir(cls))
+}
+COMPARING = sorted(set(CLASSES) - {"imports.Imports"})  # an import has no reference
+KERNELS = [  # a kernel that its benchmark's setup must find wrong, and in what it is wrong
+    ("activations.Activations", ("relu", (1, 16)), "relu_forward", "result"),
+    ("activations.Activations", ("relu", (1, 16)), "relu_backward", "result"),
+    ("activations.Activations", ("tanh", (1, 16)), "tanh_forward", "result"),
+    ("activations.Activations", ("tanh", (1, 16)), "tanh_backward", "result"),
+    ("activations.Activations", ("sigmoid", (1, 16)), "sigmoid_forward", "result"),
+    ("activations.Activations", ("sigmoid", (1, 16)), "sigmoid_backward", "result"),
+    ("dense.Dense", ((1, 4, 16),), "dense_forward", "result"),
+    ("dense.Dense", ((1, 4, 16),), "dense_backward", "result"),
+    ("losses.Losses", ("sigmoid_cross_entropy", (1, 1)), "sigmoid_cross_entropy", "result"),
+    ("losses.Losses", ("sigmoid_cross_entropy", (1, 1)), "sigmoid_cross_entropy", "delta"),
+    ("losses.Losses", ("squared_error", (1, 1)), "squared_error", "result"),
+    ("losses.Losses", ("squared_error", (1, 1)), "squared_error", "delta"),
+    ("outer.Outer", ((1, 4, 16),), "outer_sum", "result"),
+    ("outer.Outer", ((1, 4, 16),), "bias_sum", "result"),
+    ("softmax.Softmax", ((1, 3),), "softmax", "result"),
+    ("softmax.Softmax", ((1, 3),), "softmax_cross_entropy", "result"),
+    ("softmax.Softmax", ((1, 3),), "softmax_cross_entropy", "delta"),
+]
+
+
+def smallest(cls):
+    """A benchmark's first case; parameters stand smallest first."""
+    return tuple(values[0] for values in getattr(cls, "params", ()))
+
+
+def set_up(cls):
+    benchmark = cls()
+    if hasattr(benchmark, "setup"):
+        benchmark.setup(*smallest(cls))
+    return benchmark
+
+
+def off(value):
+    """`value` with its numbers a little larger, through containers and namespaces."""
+    if isinstance(value, dict):
+        return {key: off(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(off(item) for item in value)
+    if hasattr(value, "__dict__"):
+        return type(value)(**off(vars(value)))
+    return value * 1.001 + 1e-3
+
+
+def test_suite_has_a_module_per_family():
+    assert set(MODULES) >= {"common", "dense", "softmax", "outer", "step", "fit", "imports"}
+
+
+def test_names_are_the_same_as_ever():
+    # asv keys its history by these names: add to them, but neither rename nor remove one
+    names = {
+        f"{name}.{m}" for name, cls in CLASSES.items() for m in dir(cls) if m.startswith(KINDS)
+    }
+    assert names >= {
+        "activations.Activations.time_backward",
+        "activations.Activations.time_forward",
+        "activations.Activations.track_forward_over_numpy",
+        "dense.Dense.time_backward",
+        "dense.Dense.time_forward",
+        "dense.Dense.track_backward_over_numpy",
+        "dense.Dense.track_forward_over_numpy",
+        "fit.Fit.peakmem_epoch",
+        "fit.Fit.time_epoch",
+        "fit.HeldOut.track_held_out_error",
+        "imports.Imports.timeraw_fastbp",
+        "imports.Imports.timeraw_numpy_scipy_linalg",
+        "imports.Imports.track_fastbp_over_numpy_scipy_linalg",
+        "losses.Losses.time_loss_and_delta",
+        "outer.Outer.time_bias_sum",
+        "outer.Outer.time_outer_sum",
+        "outer.Outer.track_bias_sum_over_numpy",
+        "outer.Outer.track_outer_sum_over_numpy",
+        "softmax.Softmax.time_loss_and_delta_classes",
+        "softmax.Softmax.time_loss_and_delta_rows",
+        "softmax.Softmax.time_softmax",
+        "softmax.Softmax.track_loss_and_delta_over_numpy",
+        "step.ForwardAllocation.track_forward_out_allocation",
+        "step.Step.time_forward",
+        "step.Step.time_gradients",
+        "step.Step.time_gradients_flat",
+        "step.Step.time_step",
+        "step.StepMemory.peakmem_forward_out",
+        "step.StepMemory.peakmem_gradients_flat",
+        "step.StepMemory.peakmem_step",
+        "step.StepOverNumPy.track_step_over_numpy",
+    }
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_version_and_parameters_are_stated(name):
+    cls = CLASSES[name]
+    assert re.fullmatch(r"\d+", cls.version)  # without it asv hashes the source: an edit would
+    assert len(getattr(cls, "params", ())) == len(getattr(cls, "param_names", ()))  # end history
+    has_tracks = any(method.startswith("track_") for method in dir(cls))
+    assert hasattr(cls, "unit") == has_tracks
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_benchmark_runs_on_its_smallest_case(name):
+    cls = CLASSES[name]
+    case = smallest(cls)
+    for method in [m for m in dir(cls) if m.startswith(KINDS)]:
+        result = getattr(set_up(cls), method)(*case)
+        if method.startswith("track_"):
+            assert math.isfinite(result), method
+        if method.startswith("timeraw_"):
+            subprocess.run([sys.executable, "-P", "-c", result], check=True)
+
+
+@pytest.mark.parametrize("name", COMPARING)
+def test_setup_compares_with_the_reference(name, monkeypatch):
+    set_up(CLASSES[name])
+    for key, function in vars(reference).items():
+        if inspect.isfunction(function) and function.__module__ == reference.__name__:
+            monkeypatch.setattr(reference, key, lambda *a, f=function, **k: off(f(*a, **k)))
+    with pytest.raises(AssertionError):
+        set_up(CLASSES[name])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "case", "kernel", "spoilt"), KERNELS)
+def test_setup_notices_a_wrong_kernel(name, case, kernel, spoilt, dtype, monkeypatch):
+    right = getattr(kernels, kernel)
+
+    def wrong(*args, **kwargs):
+        result = right(*args, **kwargs)
+        array = args[-1] if spoilt == "delta" else result
+        array += 1e-3
+        return result
+
+    CLASSES[name]().setup(*case, dtype)
+    monkeypatch.setattr(kernels, kernel, wrong)
+    with pytest.raises(AssertionError):
+        CLASSES[name]().setup(*case, dtype)
+
+
+def test_ratio_is_of_the_first_to_the_second():
+    ratio = MODULES["common"].ratio
+    x = np.ones(100_000)
+    assert ratio(lambda: [x.sum() for _ in range(20)], x.sum, pairs=3, seconds=1e-3) > 5
+    assert ratio(x.sum, lambda: [x.sum() for _ in range(20)], pairs=3, seconds=1e-3) < 0.2
+
+
+def test_allocated_counts_the_arrays_of_one_call():
+    allocated = MODULES["common"].allocated
+    assert 8_000_000 <= allocated(lambda: np.ones(1_000_000)) < 8_100_000
+    assert allocated(lambda: None) < 1000
+
+
+@pytest.mark.parametrize("got", [np.nan, 1.01, [1.0, 1.0]])
+def test_assert_equal_refuses(got):
+    with pytest.raises(AssertionError, match="y_hat"):
+        MODULES["common"].assert_equal("y_hat", np.float64(got), np.float64(1))

@@ -1,0 +1,140 @@
+"""From a name to a part: the table of built-in names, and what is said of unknown ones."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import fastbp as bp
+from fastbp import plugins
+
+LAYERS = {"dense": bp.Dense, "relu": bp.ReLU, "sigmoid": bp.Sigmoid, "tanh": bp.Tanh}
+LOSSES = {
+    "sigmoid_cross_entropy": bp.SigmoidCrossEntropy,
+    "softmax_cross_entropy": bp.SoftmaxCrossEntropy,
+    "squared_error": bp.SquaredError,
+}
+BY_KIND = {"layer": LAYERS, "loss": LOSSES}
+BASE = {"layer": bp.Layer, "loss": bp.Loss}
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_available_is_the_sorted_table(kind):
+    assert plugins.available(kind) == sorted(BY_KIND[kind])
+    assert plugins.available(kind) is not plugins.available(kind)  # nobody's list but the caller's
+
+
+def test_names_are_well_formed():
+    for table in plugins.BUILTIN.values():
+        for name in table:
+            assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_get_returns_the_class_and_name_of_the_name(kind):
+    for name, cls in BY_KIND[kind].items():
+        assert plugins.get(kind, name) is cls
+        assert issubclass(cls, BASE[kind])
+        part = cls(3) if cls is bp.Dense else cls()
+        assert plugins.name_of(part) == name
+
+
+def test_each_built_in_part_stands_in_a_file_of_its_own_name():
+    for table in plugins.BUILTIN.values():
+        for name, value in table.items():
+            assert value.partition(":")[0].rpartition(".")[2] == name
+
+
+def test_name_of_a_subclass_is_not_that_of_its_base():
+    class ReLU(bp.ReLU):
+        pass
+
+    assert plugins.name_of(ReLU()) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "close"),
+    [
+        ("layer", "rleu", "relu"),
+        ("layer", "tanhh", "tanh"),
+        ("layer", "sigmoyd", "sigmoid"),
+        ("loss", "softmax_crossentropy", "softmax_cross_entropy"),
+        ("loss", "square_error", "squared_error"),
+    ],
+)
+def test_unknown_name_gets_its_close_match(kind, name, close):
+    with pytest.raises(bp.UnknownNameError) as caught:
+        plugins.get(kind, name)
+    message = str(caught.value)
+    assert message.startswith(f"{kind}: got {name!r}; wanted one of ")
+    assert f"did you mean {close!r}?" in message
+    for known in BY_KIND[kind]:
+        assert known in message
+
+
+@pytest.mark.parametrize("name", ["", "conv2d", "RELU ", 3, None, ["relu"]])
+def test_unknown_name_without_a_close_match_lists_all(name):
+    with pytest.raises(bp.UnknownNameError, match="wanted one of dense, relu, sigmoid, tanh"):
+        plugins.get("layer", name)
+
+
+def test_unknown_names_are_lookup_and_value_errors():
+    for kind in (LookupError, ValueError, bp.FastbpError):
+        with pytest.raises(kind):
+            plugins.get("loss", "hinge")
+
+
+@pytest.mark.parametrize("kind", ["optimizer", "layers", "", None, 1, ["layer"]])
+def test_unknown_kind(kind):
+    with pytest.raises(bp.ConfigError, match="kind: got .*; wanted 'layer' or 'loss'"):
+        plugins.available(kind)
+    with pytest.raises(bp.ConfigError, match="kind: got .*; wanted 'layer' or 'loss'"):
+        plugins.get(kind, "relu")
+
+
+def test_resolve_takes_instances_as_they_are_and_names_without_arguments():
+    part = bp.Tanh()
+    assert plugins.resolve("layer", part, bp.Layer) is part
+    assert plugins.resolve("layer", "tanh", bp.Layer) == bp.Tanh()
+    assert plugins.resolve("loss", "squared_error", bp.Loss) == bp.SquaredError()
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (bp.ReLU, r"got the class ReLU; pass ReLU\(...\)"),
+        ("dense", r"got 'dense', which needs arguments .*; pass Dense\(...\)"),
+        (bp.SquaredError(), r"got SquaredError SquaredError\(\); wanted a Layer or a name"),
+        (64, "got int 64; wanted a Layer or a name"),
+        (None, "got NoneType None; wanted a Layer or a name"),
+        (int, "got type <class 'int'>; wanted a Layer or a name"),
+    ],
+)
+def test_resolve_refuses_the_rest(part, words):
+    with pytest.raises(bp.ConfigError, match=f"^layer: {words}"):
+        plugins.resolve("layer", part, bp.Layer)
+
+
+def test_names_work_wherever_a_network_takes_parts():
+    net = bp.Network(2, [bp.Dense(3), "relu", bp.Dense(1)], loss="squared_error")
+    assert net.layers[1] == bp.ReLU()
+    assert net.loss_function == bp.SquaredError()
+    assert bp.mlp([2, 3, 2], activation="sigmoid").layers[1] == bp.Sigmoid()
+    with pytest.raises(bp.UnknownNameError, match=r"^layer: got 'rleu'.*did you mean 'relu'"):
+        bp.Network(2, ["rleu"])
+    with pytest.raises(bp.UnknownNameError, match=r"^loss: got 'squared'.*"):
+        bp.mlp([2, 1], loss="squared")
+    with pytest.raises(bp.ConfigError, match=r"^layer: got the class Tanh"):
+        bp.mlp([2, 3, 2], activation=bp.Tanh)
+
+
+def test_the_table_answers_without_a_scan_of_installed_packages():
+    code = (
+        "import importlib.metadata as m\n"
+        "m.entry_points = m.distributions = None  # calling either would fail\n"
+        "import fastbp as bp\n"
+        "bp.plugins.available('layer'), bp.plugins.get('loss', 'squared_error')\n"
+        "bp.mlp([2, 3, 2], activation='tanh')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
