@@ -64,6 +64,10 @@ class Part(metaclass=_Frozen):
             raise AttributeError(f"{kind}.{name}: a {kind} does not change; make a new one")
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        kind = type(self).__name__
+        raise AttributeError(f"{kind}.{name}: a {kind} does not change; make a new one")
+
 
 @functools.cache
 def _arguments(cls: type[Part]) -> dict[str, inspect.Parameter]:

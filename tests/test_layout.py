@@ -194,3 +194,10 @@ def test_nothing_can_be_removed(named):
         del named["W"]
     assert len(named) == 2
     assert not hasattr(named, "pop")
+
+
+def test_unhashable_names(named):
+    with pytest.raises(bp.UnknownNameError, match="wanted one of W, b"):
+        named[["W"]]
+    with pytest.raises(bp.UnknownNameError, match="wanted one of W, b"):
+        named[["W"]] = np.zeros((2, 3))

@@ -109,7 +109,7 @@ def assert_network(net, X, y):
     stepped = net.copy()
     assert_equal("loss", net.dtype.type(stepped.step(X, y, bp.SGD(1.0))), loss, slack=3)
     # at rate 1 the step is the gradient, less what the parameters' own rounding takes
-    assert_equal("step", net.flat - stepped.flat, gradient, slack=100)
+    assert_equal("step", net.flat - stepped.flat, gradient, slack=10)
 
 
 def ratio(thing, yardstick, pairs=11, seconds=0.01):

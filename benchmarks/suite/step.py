@@ -62,7 +62,7 @@ class StepOverNumPy:
         once = NumPyStep(layers, X[rows], y[rows], lr=1.0)
         once()
         taken = (flat(layers) - flat(once.layers)).astype("f4")
-        assert_equal("NumPy's step", taken, flat_gradient(X[rows], y[rows], layers)[1], slack=100)
+        assert_equal("NumPy's step", taken, flat_gradient(X[rows], y[rows], layers)[1], slack=10)
         self.step = lambda: self.net.step(X, y, SGD)
         self.numpy_step = NumPyStep(layers, X, y, SGD.lr)
 

@@ -63,11 +63,9 @@ cdef void c_cross_entropy_classes(
                 others += e
         total = e_true + others
         gap = top - a[true_class]
-        if total != total:  # no softmax: +inf, NaN, or nothing above -inf
-            loss[i] = total
-        elif gap == 0:  # e_true is 1, and log(1 + others) would lose small others
+        if gap == 0:  # e_true is 1, and log(1 + others) would lose small others
             loss[i] = log1p(others)
-        else:
+        else:  # NaN where there is no softmax: +inf, NaN, or nothing above -inf
             loss[i] = gap + log(total)
         if delta != NULL:
             for j in range(n):
@@ -105,7 +103,9 @@ cdef void c_cross_entropy_rows(
                 half += p[j] * (0.5 * top - 0.5 * a[j])  # max - a_j may overflow, p_j times it not
         e_sum = e_top + e_rest
         p_sum = p_rest + p[j_p]
-        loss[i] = e_sum if e_sum != e_sum else 2 * half + p_sum * log1p(e_rest)
+        loss[i] = 2 * half + p_sum * log1p(e_rest)
+        if e_sum != e_sum:  # no softmax: +inf, NaN, or nothing above -inf
+            loss[i] = e_sum
         if delta != NULL:
             for j in range(n):
                 e = delta[j]
