@@ -28,6 +28,10 @@ DIRECTIVES = {
 COMPILE_ARGS = ["-O3", "-fno-math-errno", "-g" if DEBUG else "-g0"]
 
 
+KERNELS = Path("fastbp/kernels")
+HEADERS = [*KERNELS.glob("*.pxd"), *KERNELS.glob("src/*"), *Path("fastbp").glob("**/plugin.*")]
+
+
 def blas_macros() -> list[tuple[str, str]]:
     """Say whether SciPy's BLAS takes 64-bit integers, as some builds from source do."""
     scipy = Path(find_spec("scipy").origin).parent
@@ -37,10 +41,14 @@ def blas_macros() -> list[tuple[str, str]]:
 
 
 def extension(source: Path) -> Extension:
+    # the built-in parts are C files of one form, like a plugin's; one module hands them all out
+    parts = [path.as_posix() for path in sorted(KERNELS.glob("src/*.c"))]
+    parts = parts if source.stem == "builtin" else []
     ext = Extension(
         f"fastbp.kernels.{source.stem}",
-        [source.as_posix()],
-        depends=[pxd.as_posix() for pxd in sorted(source.parent.glob("*.pxd"))],
+        [source.as_posix(), *parts],
+        include_dirs=["fastbp/include", "fastbp/kernels"],
+        depends=sorted(path.as_posix() for path in HEADERS),
         define_macros=blas_macros(),
         extra_compile_args=COMPILE_ARGS if os.name == "posix" else [],
     )
@@ -49,4 +57,4 @@ def extension(source: Path) -> Extension:
     return ext
 
 
-setup(ext_modules=[extension(source) for source in sorted(Path("fastbp/kernels").glob("*.pyx"))])
+setup(ext_modules=[extension(source) for source in sorted(KERNELS.glob("*.pyx"))])

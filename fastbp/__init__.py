@@ -44,6 +44,9 @@ from fastbp.network import mlp as mlp
 from fastbp.optimizers import SGD as SGD
 from fastbp.optimizers import Adam as Adam
 from fastbp.optimizers import Optimizer as Optimizer
+from fastbp.plugins import get_include as get_include
+from fastbp.plugins import layer as layer
+from fastbp.plugins import loss as loss
 from fastbp.training import History as History
 
 __version__ = "0.1.0"
@@ -79,8 +82,11 @@ __all__ = [
     "data",
     "errors",
     "kernels",
+    "get_include",
+    "layer",
     "layers",
     "load",
+    "loss",
     "losses",
     "mlp",
     "optimizers",

@@ -69,6 +69,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "layers": [_describe("layer", layer) for layer in network.layers],
         "loss": _describe("loss", network.loss_function),
         "rng": network._rng.bit_generator.state,
+        "seed": network._seed,
         "optimizer": None,
     }
     arrays = {"flat": network.flat}
@@ -129,9 +130,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
             return _network(file)
     except (FileNotFoundError, PluginError, UnknownNameError):
         raise
-    except OSError as exc:
-        why = exc.strerror or exc
-        raise CheckpointError(exc.errno, f"could not be read ({why})", name) from exc
+    except (IsADirectoryError, PermissionError) as exc:
+        raise CheckpointError(exc.errno, f"could not be read ({exc.strerror})", name) from exc
     except Exception as exc:  # a damaged file fails in zipfile, zlib, struct, NumPy, json or here
         raise damaged(name, exc) from exc
 
@@ -162,6 +162,7 @@ def _network(file: zipfile.ZipFile) -> dict[str, Any]:
         },
         "optimizer_state": state,
         "rng": rng,
+        "seed": checks.integer("seed", header["seed"], low=0),
     }
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, UnknownNameError
 from fastbp.kernels import bias_sum, outer_sum
+from fastbp.kernels.plan import Plan
 from fastbp.layout import Layout, Slot
 from fastbp.losses import Loss
-from fastbp.plan import Plan, Views
 
 
 class Indexed(Mapping[int, Any]):
@@ -22,7 +22,7 @@ class Indexed(Mapping[int, Any]):
         self._symbol, self._indices, self._form = symbol, indices, form
 
     def __getitem__(self, k: int) -> Any:
-        if isinstance(k, bool) or k not in self._indices:
+        if not isinstance(k, int | np.integer) or isinstance(k, bool) or k not in self._indices:
             raise UnknownNameError(f"{self._symbol}: got index {k!r}; wanted one of {[*self]}")
         return self._form(k)
 
@@ -116,7 +116,6 @@ class Gradients:
         row_scale: Array | float,
         scale: float,
         value: float | None,
-        grads: Views,
         input_gradient: Array | None,
         decay: Array | None,
         kept: Array | None,
@@ -124,11 +123,11 @@ class Gradients:
     ) -> None:
         self.scale = scale
         self._layout, self._loss, self._targets, self._value = layout, loss, targets, value
-        self._row_scale, self._grads, self._kept, self._batch = row_scale, grads, kept, batch
+        self._row_scale, self._kept, self._batch = row_scale, kept, batch
+        self._flat = plan.flat  # holds the gradients of the layers that are not affine already
         self._decay = decay  # 2 λ θ at the time of the pass, when l2 is not 0
         self._y, self._dy = [x, *plan.y], [input_gradient, *plan.dy]  # by layer boundary
         self._cache: dict[str, Array] = {}
-        self._flat: Array | None = None
         self._views: dict[str, Array] = {}
 
         # boundary i lies before layer i: the input at 0, the network's output at the end
@@ -173,10 +172,10 @@ class Gradients:
         """The gradient w.r.t. all parameters, in the layout of ``net.flat``."""
         for name in self._layout.slots:
             self._parameter(name)
-        return self._vector()
+        return self._flat
 
     def __getitem__(self, name: str) -> Array:
-        if name not in self._layout.slots:
+        if not isinstance(name, str) or name not in self._layout.slots:
             known = ", ".join(self._layout.slots)
             raise UnknownNameError(f"g[...]: got {name!r}; wanted one of {known}")
         return self._parameter(name)
@@ -254,27 +253,21 @@ class Gradients:
     def _slot(self, k: int, key: str) -> Slot | None:
         return self._layout.slots.get(self._name(k, key))
 
-    def _vector(self) -> Array:
-        if self._flat is None:
-            self._flat = np.empty(self._layout.size, self._layout.dtype)
-        return self._flat
-
     def _parameter(self, name: str) -> Array:
         """One parameter's gradient, formed on first use, as a view of flat."""
         if name not in self._views:
             slot = self._layout.slots[name]
-            vector = self._vector()[slot.start : slot.stop]
+            vector = self._flat[slot.start : slot.stop]
             view = vector.reshape(slot.shape)
             delta, h = self._dy[slot.layer + 1], self._y[slot.layer]
             assert delta is not None
             assert h is not None
-            if not self._layout.layers[slot.layer].affine:
-                view[...] = self._grads[slot.layer][slot.key]
-            elif slot.key == "W":
+            affine = self._layout.layers[slot.layer].affine
+            if affine and slot.key == "W":
                 outer_sum(delta, h, out=view)  # E8
                 if self._decay is not None:
                     vector += self._decay[slot.start : slot.stop]
-            else:
+            elif affine:
                 bias_sum(delta, out=view)  # E9
             self._views[name] = view
         return self._views[name]

@@ -10,8 +10,9 @@ from fastbp import checks
 from fastbp.batch import Batch
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
+from fastbp.kernels.plan import Plan
+from fastbp.layout import Views
 from fastbp.parameters import Parameters
-from fastbp.plan import Plan
 
 BLOCK_ROWS = 512  # large inputs are walked in blocks of this many rows, so that memory is bounded
 
@@ -54,7 +55,7 @@ class Inference(Parameters):
         with self._lock:
             for start, stop in self._blocks(len(x)):
                 plan = self._plan_for(stop - start)
-                plan.forward(self._views, self._buffers, x[start:stop], out=out[start:stop])
+                plan.forward(x[start:stop], out=out[start:stop], first_row=start)
         return out
 
     def predict_proba(self, X: Any) -> Array:
@@ -151,7 +152,7 @@ class Inference(Parameters):
         with self._lock:
             for start, stop in self._blocks(len(batch.x)):
                 plan = self._plan_for(stop - start)
-                plan.forward(self._views, self._buffers, batch.x[start:stop])
+                plan.forward(batch.x[start:stop], first_row=start)
                 losses[start:stop] = plan.losses(batch.targets[start:stop], gradient=False)
         if reduction == "none":
             return batch.expand(losses)
@@ -174,9 +175,15 @@ class Inference(Parameters):
         return [(start, min(start + size, rows)) for start in range(0, rows, size)]
 
     def _plan_for(self, rows: int) -> Plan:
+        """The network's own plan, bound to its parameters."""
         if self._plan is None or self._plan.capacity < rows:
-            self._plan = Plan(self._layout, self._loss, rows)
+            self._plan = self._new_plan(rows)
+        self._bind_plan(self._plan, self._flat, self._views)
         return self._plan
+
+    def _bind_plan(self, plan: Plan, flat: Array, views: Views) -> None:
+        step = self.optimizer_state.steps if self.optimizer_state is not None else 0
+        plan.bind(flat, views, self._buffers, self._seed, step)
 
     def _penalty(self, flat: Array | None = None) -> float:
         """λ Σ ‖W_k‖²."""

@@ -16,6 +16,9 @@ from fastbp.errors import ConfigError, ShapeError, UnknownNameError
 from fastbp.layers import Layer, LayerSpec
 
 
+Views = list[dict[str, Array]]  # for each layer its arrays by name
+
+
 @dataclass(frozen=True)
 class Slot:
     """One parameter: its layer (from 0), its name there, its shape and its first entry in flat."""
@@ -84,9 +87,9 @@ class Layout:
             yield spec
             n = spec.n_out
 
-    def views(self, flat: Array) -> list[dict[str, Array]]:
+    def views(self, flat: Array) -> Views:
         """For each layer its parameters, as views of a flat vector."""
-        views: list[dict[str, Array]] = [{} for _ in self.layers]
+        views: Views = [{} for _ in self.layers]
         for slot in self.slots.values():
             views[slot.layer][slot.key] = flat[slot.start : slot.stop].reshape(slot.shape)
         return views
@@ -97,7 +100,7 @@ class Layout:
             if slot.key == "W" and self.layers[slot.layer].affine:
                 yield flat[slot.start : slot.stop]
 
-    def buffers(self) -> list[dict[str, Array]]:
+    def buffers(self) -> Views:
         """For each layer its buffers, new and zero."""
         return [
             {key: np.zeros(shape, self.dtype) for key, shape in spec.buffers.items()}
@@ -112,7 +115,7 @@ class Named(Mapping[str, Array]):
         self._arrays = arrays
 
     def __getitem__(self, name: str) -> Array:
-        if name not in self._arrays:
+        if not isinstance(name, str) or name not in self._arrays:
             raise UnknownNameError(f"got {name!r}; wanted one of {', '.join(self._arrays)}")
         return self._arrays[name]
 

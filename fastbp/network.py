@@ -15,11 +15,11 @@ from fastbp.checks import Array
 from fastbp.errors import ConfigError, FastbpError, ShapeError
 from fastbp.gradients import Gradients
 from fastbp.inference import Inference
+from fastbp.kernels.plan import Plan
 from fastbp.layers import Dense, Layer
 from fastbp.layout import Layout
 from fastbp.losses import Loss
 from fastbp.optimizers import Adam, Optimizer
-from fastbp.plan import Plan, Views
 
 if TYPE_CHECKING:
     from fastbp.training import Callback, History
@@ -85,6 +85,7 @@ class Network(Inference):
             layer.init(params, source, after.gain if after is not None else 1.0)
         # a generator of its own: the caller's stays the caller's, and this one can be saved
         self._rng = np.random.Generator(np.random.PCG64(source.integers(2**63, size=2)))
+        self._seed = int(source.integers(2**63))
 
     # Gradients
 
@@ -134,15 +135,15 @@ class Network(Inference):
             raise ConfigError(f"reduction: got {reduction!r}; wanted 'mean' or 'sum'")
         batch = self._check(X, y, sample_weight, copy=True)
         scale = batch.scale(reduction)
-        plan, grads, dx = self._fresh_plan(len(batch.x), input_gradient)
+        row_scale = batch.row_scale(scale, self.dtype)
+        plan, dx = self._fresh_plan(len(batch.x), input_gradient)
         value = plan.gradients(
-            self._views, self._buffers, batch, scale, grads,
-            training=checks.boolean("training", training), input_gradient=dx, factors_only=True,
+            batch.x, batch.targets, batch.weight, scale, input_gradient=dx, factors_only=True,
+            training=checks.boolean("training", training), rows=batch.kept,
         )  # fmt: skip
         return Gradients(
             self._layout, self._loss, plan, x=batch.x, targets=batch.targets,
-            row_scale=batch.row_scale(scale, self.dtype), scale=scale,
-            value=value + self._penalty(), grads=grads, input_gradient=dx,
+            row_scale=row_scale, scale=scale, value=value + self._penalty(), input_gradient=dx,
             decay=self._flat * self.dtype.type(2 * self._l2) if self._l2 else None,
             kept=batch.kept, batch=batch.size,
         )  # fmt: skip
@@ -182,13 +183,13 @@ class Network(Inference):
         checks.not_empty("X", x)
         checks.finite("X", x)
         checks.finite("delta", upstream)
-        plan, grads, dx = self._fresh_plan(len(x), True)
-        plan.forward(self._views, self._buffers, x)
+        plan, dx = self._fresh_plan(len(x), True)
+        plan.forward(x)
         plan.upstream()[...] = upstream
-        plan.backward(self._views, x, grads, dx, factors_only=True)
+        plan.backward(x, dx, factors_only=True)
         return Gradients(
             self._layout, self._loss, plan, x=x, targets=None, row_scale=1.0, scale=1.0,
-            value=None, grads=grads, input_gradient=dx, decay=None, kept=None, batch=len(x),
+            value=None, input_gradient=dx, decay=None, kept=None, batch=len(x),
         )  # fmt: skip
 
     def loss_and_grad(
@@ -235,12 +236,15 @@ class Network(Inference):
             checks.finite("theta", flat)
             views = self._layout.views(flat)
         batch = self._check(X, y, sample_weight)
-        grad = np.empty_like(self._flat)
-        grads = self._layout.views(grad)
+        scale = batch.scale("mean")
+        batch.row_scale(scale, self.dtype)
         with self._lock:
             plan = self._plan_for(len(batch.x))
-            value = self._whole_gradient(plan, batch, batch.scale("mean"), views, grads)
-        return self._add_l2(value, flat, grad), grad
+            self._bind_plan(plan, flat, views)
+            value = plan.gradients(
+                batch.x, batch.targets, batch.weight, scale, rows=batch.kept
+            ) + plan.add_l2(self._l2)
+            return value, plan.flat.copy()
 
     # Training
 
@@ -367,47 +371,16 @@ class Network(Inference):
 
     # Inside
 
-    def _fresh_plan(self, rows: int, input_gradient: bool) -> tuple[Plan, Views, Array | None]:
-        plan = Plan(self._layout, self._loss, rows)
-        grads = [
-            {key: np.empty(shape, self.dtype) for key, shape in spec.params.items()}
-            if not layer.affine
-            else {}
-            for layer, spec in zip(self.layers, self._layout.specs, strict=True)
-        ]
+    def _fresh_plan(self, rows: int, input_gradient: bool) -> tuple[Plan, Array | None]:
+        """A plan whose arrays a Gradients will own."""
+        plan = self._new_plan(rows)
+        self._bind_plan(plan, self._flat, self._views)
         wanted = checks.boolean("input_gradient", input_gradient)
-        return plan, grads, np.empty((rows, self.n_in), self.dtype) if wanted else None
-
-    def _whole_gradient(
-        self,
-        plan: Plan,
-        batch: Batch,
-        scale: float,
-        params: Views,
-        grads: Views,
-        training: bool = False,
-    ) -> float:
-        return plan.gradients(params, self._buffers, batch, scale, grads, training=training)
-
-    def _training_pass(self, batch: Batch, scale: float) -> tuple[float, Array]:
-        """The loss of checked rows and its gradient, in an array that the next pass reuses."""
-        plan = self._plan_for(len(batch.x))
-        grad, grads = plan.gradient()
-        value = self._whole_gradient(plan, batch, scale, self._views, grads, training=True)
-        return self._add_l2(value, self._flat, grad), grad
+        return plan, np.empty((rows, self.n_in), self.dtype) if wanted else None
 
     def _update(self, batch: Batch, scale: float, optimizer: Optimizer) -> float:
         with self._lock:
             return trainer.update(self, batch, scale, optimizer)
-
-    def _add_l2(self, value: float, flat: Array, grad: Array) -> float:
-        """Add the l2 term at `flat` to a loss and its gradient."""
-        if not self._l2:
-            return value
-        weights = zip(self._layout.weights(flat), self._layout.weights(grad), strict=True)
-        for W, dW in weights:
-            dW += self.dtype.type(2 * self._l2) * W
-        return value + self._penalty(flat)
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -455,6 +428,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     except FastbpError as exc:
         raise checkpoint.damaged(path, exc) from exc
     network.optimizer_state, network._rng = state, stored["rng"]
+    network._seed = stored["seed"]
     return network
 
 

@@ -9,13 +9,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastbp import checkpoint
+from fastbp import checkpoint, plugins
 from fastbp.checks import Array
 from fastbp.layers import Layer
-from fastbp.layout import Layout, Named
+from fastbp.layout import Layout, Named, Views
 from fastbp.losses import Loss
 from fastbp.optimizers import OptimizerState
-from fastbp.plan import Plan, Views
+from fastbp.kernels.plan import Plan
 
 
 class Parameters:
@@ -25,13 +25,16 @@ class Parameters:
     buffers: Named
     optimizer_state: OptimizerState | None
     _rng: np.random.Generator
+    _seed: int  # keys the layers' random numbers
 
     def _assemble(self, layout: Layout, loss: Loss, l2: float) -> None:
         loss.target_width(layout.n_out)
         self._layout, self._loss, self._l2 = layout, loss, l2
         self._bind(np.zeros(layout.size, layout.dtype), layout.buffers())
         self._rng = np.random.Generator(np.random.PCG64(0))
+        self._seed = 0
         self.optimizer_state: OptimizerState | None = None
+        self._plan = self._new_plan(0)  # reads the parts' C tables, and refuses what does not fit
 
     def _bind(self, flat: Array, buffers: Views) -> None:
         """Take these arrays as parameters and buffers."""
@@ -48,6 +51,10 @@ class Parameters:
         )
         self._plan: Plan | None = None
         self._lock = threading.RLock()  # the plan's buffers serve one thread at a time
+
+    def _new_plan(self, rows: int) -> Plan:
+        labels = [*map(plugins.label, self._layout.layers), plugins.label(self._loss)]
+        return Plan(self._layout, self._loss, rows, labels)
 
     @property
     def n_in(self) -> int:
@@ -118,7 +125,7 @@ class Parameters:
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        keep = ("_layout", "_loss", "_l2", "_flat", "_buffers", "_rng", "optimizer_state")
+        keep = ("_layout", "_loss", "_l2", "_flat", "_buffers", "_rng", "_seed", "optimizer_state")
         return {name: self.__dict__[name] for name in keep}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -1,18 +1,33 @@
-"""From a name to a part's class.
+"""From a name to a part's class: the built-in parts, and those that other packages bring.
 
-The built-in parts stand here as strings, the same ones that stand as entry points in
-pyproject.toml, so that asking for one by name imports that part alone.
+A package brings parts by entry points in the groups ``fastbp.layers`` and ``fastbp.losses``. Listing
+names loads nothing; a part is loaded when its name is asked for, and one that fails disturbs no
+other. The built-in parts stand here as strings, the same ones that stand as entry points in
+pyproject.toml, and answer first, so that they cost no look at what is installed.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
-from typing import Any
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from fastbp.errors import ConfigError, UnknownNameError
+from fastbp.errors import ConfigError, PluginError, UnknownNameError
 from fastbp.parts import Part
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+CONTRACT = 1  # the version of the contract that this fastbp keeps
+GROUPS = {"layer": "fastbp.layers", "loss": "fastbp.losses"}
+BASES = {"layer": "fastbp.layers.base:Layer", "loss": "fastbp.losses.base:Loss"}
 BUILTIN: dict[str, dict[str, str]] = {
     "layer": {
         "dense": "fastbp.layers.dense:Dense",
@@ -28,25 +43,92 @@ BUILTIN: dict[str, dict[str, str]] = {
 }
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One part that some distribution offers, loaded or not."""
+
+    kind: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} = {self.value} of {self.distribution} {self.version}"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a part without loading it.
+
+    Attributes
+    ----------
+    kind, name : str
+    distribution, version : str
+        Who brings it.
+    contract : int or None
+        Version of the contract it was written for; None before it is loaded.
+    state : str
+        "built-in", "not loaded", "loaded", "disabled", "conflict" (two distributions bring the
+        name), "shadowed" (by a built-in part) or "bad name".
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    contract: int | None
+    state: str
+
+
 def available(kind: str) -> list[str]:
-    """The names of all parts of a kind ("layer" or "loss"), sorted; nothing is imported.
+    """The names of all parts of a kind, sorted; nothing is imported.
+
+    Parameters
+    ----------
+    kind : {"layer", "loss"}
+
+    Returns
+    -------
+    list of str
+        Built-in parts and those of installed, not disabled distributions.
+
+    Raises
+    ------
+    ConfigError
+        There is no such kind.
 
     Examples
     --------
     >>> import fastbp as bp
-    >>> bp.plugins.available("loss")
-    ['sigmoid_cross_entropy', 'softmax_cross_entropy', 'squared_error']
+    >>> {"dense", "relu"} <= set(bp.plugins.available("layer"))
+    True
     """
-    return sorted(_table(kind))
+    names = {entry.name for entry in _enabled(kind) if _is_name(entry.name)}
+    return sorted(names | _builtin(kind).keys())
 
 
 def get(kind: str, name: str) -> type[Any]:
-    """The class of a part by its name.
+    """The class of a part by its name; imports it when it was not yet.
+
+    Parameters
+    ----------
+    kind : {"layer", "loss"}
+    name : str
+        A name from :func:`available`, or ``"distribution:name"`` to pick one of several.
+
+    Returns
+    -------
+    type
 
     Raises
     ------
     UnknownNameError
-        No part of that kind goes by the name; close matches and all known names are listed.
+        No part of that kind goes by the name: close matches, what is installed and what is
+        disabled are listed.
+    PluginError
+        The part could not be loaded, is no part, keeps another contract, or two distributions
+        bring the name. The cause is chained; asking again tries again.
 
     Examples
     --------
@@ -54,26 +136,168 @@ def get(kind: str, name: str) -> type[Any]:
     >>> bp.plugins.get("layer", "relu")
     <class 'fastbp.layers.relu.ReLU'>
     """
-    table = _table(kind)
-    if name not in table:
-        close = difflib.get_close_matches(str(name), table, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UnknownNameError(
-            f"{kind}: got {name!r}; wanted one of {', '.join(sorted(table))}{hint}"
+    if not isinstance(name, str):
+        raise UnknownNameError(f"{kind}: got {name!r}; wanted one of {', '.join(available(kind))}")
+    if name in _builtin(kind):
+        return _import(_builtin(kind)[name])
+    distribution, _, short = name.rpartition(":")
+    found = [
+        entry
+        for entry in _enabled(kind)
+        if entry.name == short and (not distribution or _same(entry.distribution, distribution))
+    ]
+    if not found and distribution == "fastbp" and short in _builtin(kind):
+        return _import(_builtin(kind)[short])
+    if not found:
+        raise UnknownNameError(_unknown(kind, name))
+    if len(found) > 1:
+        raise PluginError(
+            f"{kind} {short!r} is brought by {' and by '.join(map(str, found))}; pick one as "
+            f"{found[0].distribution + ':' + short!r}, or disable one with FASTBP_DISABLE_PLUGINS"
         )
-    module, _, attribute = table[name].partition(":")
-    part: type[Any] = getattr(importlib.import_module(module), attribute)
-    return part
+    return _load(found[0])
+
+
+def layer(name: str, **config: Any) -> Any:
+    """A layer by the name it is registered under.
+
+    Parameters
+    ----------
+    name : str
+    **config
+        The arguments of its class.
+
+    Returns
+    -------
+    Layer
+
+    Raises
+    ------
+    UnknownNameError, PluginError, ConfigError
+        As :func:`fastbp.plugins.get`; the arguments do not fit.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> bp.layer("dense", n_out=3)
+    Dense(3)
+    """
+    return _make("layer", name, config)
+
+
+def loss(name: str, **config: Any) -> Any:
+    """A loss by the name it is registered under.
+
+    Parameters
+    ----------
+    name : str
+    **config
+        The arguments of its class.
+
+    Returns
+    -------
+    Loss
+
+    Raises
+    ------
+    UnknownNameError, PluginError, ConfigError
+        As :func:`fastbp.plugins.get`; the arguments do not fit.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> bp.loss("squared_error")
+    SquaredError()
+    """
+    return _make("loss", name, config)
+
+
+def get_include() -> str:
+    """The folder to compile C plugins with: ``#include <fastbp/plugin.h>`` is found in it.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import os, fastbp as bp
+    >>> os.path.exists(os.path.join(bp.get_include(), "fastbp", "plugin.h"))
+    True
+    """
+    return str(Path(__file__).parent / "include")
+
+
+def refresh() -> None:
+    """Look again at what is installed: packages may have come or gone since.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> bp.plugins.refresh()
+    """
+    importlib.invalidate_caches()
+    _scan.cache_clear()
+    _registered.cache_clear()
+
+
+def describe() -> list[Description]:
+    """Every part, built-in ones first, with its distribution and state; nothing is imported.
+
+    Returns
+    -------
+    list of Description
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> bp.plugins.describe()[0].name
+    'dense'
+    """
+    rows = []
+    for kind in GROUPS:
+        for name in sorted(_builtin(kind)):
+            rows.append(Description(kind, name, "fastbp", _own_version(), CONTRACT, "built-in"))
+    for kind in GROUPS:
+        entries, enabled = _scan(kind), _enabled(kind)
+        for entry in sorted(entries, key=lambda entry: (entry.name, entry.distribution)):
+            part = _loaded.get(entry)
+            same = [other for other in enabled if other.name == entry.name]
+            state = "loaded" if part is not None else "not loaded"
+            if entry not in enabled:
+                state = "disabled"
+            elif not _is_name(entry.name):
+                state = "bad name"
+            elif entry.name in _builtin(kind):
+                state = "shadowed"
+            elif len(same) > 1:
+                state = "conflict"
+            contract = getattr(part, "contract", None)
+            rows.append(
+                Description(
+                    kind, entry.name, entry.distribution, entry.version, contract, state
+                )
+            )
+    return rows
 
 
 def name_of(part: Part) -> str | None:
     """The name a part's class is registered under, or None."""
-    value = f"{type(part).__module__}:{type(part).__qualname__}"
-    for table in BUILTIN.values():
-        for name, known in table.items():
-            if known == value:
-                return name
-    return None
+    entry = entry_of(part)
+    return entry.name if entry is not None else None
+
+
+def entry_of(part: Part) -> Entry | None:
+    """Who registers a part's class, or None."""
+    return _registered(type(part))
+
+
+def label(part: Part) -> str:
+    """What messages call a part: its name, and who brings it when that is not fastbp."""
+    entry = entry_of(part)
+    if entry is None:
+        return type(part).__qualname__
+    return entry.name if entry.distribution == "fastbp" else str(entry)
 
 
 def resolve(kind: str, part: Any, base: type[Any]) -> Any:
@@ -81,13 +305,7 @@ def resolve(kind: str, part: Any, base: type[Any]) -> Any:
     if isinstance(part, base):
         return part
     if isinstance(part, str):
-        cls = get(kind, part)
-        try:
-            return cls()
-        except TypeError as exc:
-            raise ConfigError(
-                f"{kind}: got {part!r}, which needs arguments ({exc}); pass {cls.__name__}(...)"
-            ) from exc
+        return _make(kind, part, {})
     if isinstance(part, type) and issubclass(part, base):
         raise ConfigError(f"{kind}: got the class {part.__name__}; pass {part.__name__}(...)")
     raise ConfigError(
@@ -95,7 +313,134 @@ def resolve(kind: str, part: Any, base: type[Any]) -> Any:
     )
 
 
-def _table(kind: str) -> dict[str, str]:
-    if kind not in BUILTIN:
+# Inside
+
+_loaded: dict[Entry, type[Any]] = {}
+_warned: set[Entry] = set()
+
+
+def _builtin(kind: str) -> dict[str, str]:
+    if not isinstance(kind, str) or kind not in BUILTIN:
         raise ConfigError(f"kind: got {kind!r}; wanted {' or '.join(map(repr, BUILTIN))}")
     return BUILTIN[kind]
+
+
+def _own_version() -> str:
+    return str(importlib.import_module("fastbp").__version__)
+
+
+def _make(kind: str, name: str, config: dict[str, Any]) -> Any:
+    cls = get(kind, name)
+    try:
+        return cls(**config)
+    except TypeError as exc:
+        given = f" with {config}" if config else ", which needs arguments"
+        raise ConfigError(f"{kind}: got {name!r}{given} ({exc}); pass {cls.__name__}(...)") from exc
+
+
+def _import(value: str) -> Any:
+    module, _, attribute = value.partition(":")
+    return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+
+
+@functools.cache
+def _scan(kind: str) -> dict[Entry, EntryPoint]:
+    """All entry points of a kind but fastbp's own, from one look at the installed packages."""
+    from importlib.metadata import entry_points  # 55 ms, which built-in names do not pay
+
+    found = {}
+    for point in entry_points(group=GROUPS[kind]):
+        dist = point.dist
+        name, version = (dist.name, dist.version) if dist is not None else ("unknown", "unknown")
+        if not _same(name, "fastbp"):
+            found[Entry(kind, point.name, point.value, name, version)] = point
+    return found
+
+
+def _enabled(kind: str) -> list[Entry]:
+    _builtin(kind)
+    off = {_plain(name) for name in os.environ.get("FASTBP_DISABLE_PLUGINS", "").split(",")}
+    entries = [e for e in _scan(kind) if "all" not in off and _plain(e.distribution) not in off]
+    for entry in entries:
+        if entry.name in BUILTIN[kind] and entry not in _warned:
+            _warned.add(entry)
+            warnings.warn(
+                f"{entry} has the name of a built-in part, which wins; "
+                f"{entry.distribution + ':' + entry.name!r} asks for it",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+    return entries
+
+
+def _load(entry: Entry) -> type[Any]:
+    if entry in _loaded:
+        return _loaded[entry]
+    try:
+        part = _scan(entry.kind)[entry].load()
+    except Exception as exc:
+        raise PluginError(f"{entry} could not be loaded ({type(exc).__name__}: {exc})") from exc
+    base = _import(BASES[entry.kind])
+    if not (isinstance(part, type) and issubclass(part, base)):
+        raise PluginError(f"{entry} is {part!r}; wanted a subclass of fastbp's {base.__name__}")
+    if part.contract != CONTRACT:
+        raise PluginError(
+            f"{entry} keeps contract {part.contract!r}; this fastbp keeps {CONTRACT}"
+        )
+    _loaded[entry] = part
+    _registered.cache_clear()
+    return part
+
+
+@functools.cache
+def _registered(cls: type[Any]) -> Entry | None:
+    value = f"{cls.__module__}:{cls.__qualname__}"
+    for kind, table in BUILTIN.items():
+        for name, known in table.items():
+            if known == value:
+                return Entry(kind, name, value, "fastbp", _own_version())
+    for entry, part in _loaded.items():
+        if part is cls:
+            return entry
+    kind = next((kind for kind, base in BASES.items() if issubclass(cls, _import(base))), None)
+    for entry in _candidates(kind, cls):  # imported by its module's name, not through `get`
+        try:
+            if _load(entry) is cls:
+                return entry
+        except PluginError:
+            continue  # whoever asks for that one by name is told
+    return None
+
+
+def _candidates(kind: str | None, cls: type[Any]) -> Iterator[Entry]:
+    package = cls.__module__.partition(".")[0]
+    for entry in _enabled(kind) if kind is not None else ():
+        if re.split("[.:]", entry.value)[0] == package:
+            yield entry
+
+
+def _is_name(name: str) -> bool:
+    return re.fullmatch("[a-z][a-z0-9_]*", name) is not None
+
+
+def _plain(distribution: str) -> str:
+    return re.sub("[-_.]+", "-", distribution.strip()).lower()  # PEP 503
+
+
+def _same(one: str, other: str) -> bool:
+    return _plain(one) == _plain(other)
+
+
+def _unknown(kind: str, name: str) -> str:
+    names = available(kind)
+    close = difflib.get_close_matches(name, names, n=1)
+    text = f"{kind}: got {name!r}; wanted one of {', '.join(names)}"
+    if close:
+        text += f"; did you mean {close[0]!r}?"
+    enabled = _enabled(kind)
+    disabled = [str(entry) for entry in _scan(kind) if entry not in enabled]
+    if disabled:
+        text += f"; disabled by FASTBP_DISABLE_PLUGINS: {', '.join(disabled)}"
+    return text
+
+

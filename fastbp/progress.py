@@ -55,7 +55,7 @@ def progress_bar(mode: bool | str, total: int) -> Silent:
     """The bar for `total` steps; "auto" shows one when stderr is a terminal."""
     if mode not in (True, False, "auto"):
         raise ConfigError(f"progress: got {mode!r}; wanted 'auto', True or False")
-    if not (sys.stderr.isatty() if mode == "auto" else mode):
+    if sys.stderr is None or not (sys.stderr.isatty() if mode == "auto" else mode):
         return Silent()
     try:
         from tqdm import tqdm

@@ -51,16 +51,20 @@ def update(network: Network, batch: Batch, scale: float, optimizer: Optimizer) -
     """One step on checked rows: the loss before it. Where it raises, nothing has changed."""
     state = optimizer.state_for(network.flat, network.optimizer_state)
     before = {name: array.copy() for name, array in network.buffers.items()}
+    batch.row_scale(scale, network.dtype)
+    plan = network._plan_for(len(batch.x))
+    rule = optimizer.rule()
     try:
-        value, grad = network._training_pass(batch, scale)
-        if not math.isfinite(value):
-            raise NonFiniteError(f"loss: became {value}; a smaller learning rate may help")
-        checks.finite("gradient", grad)
+        value = plan.train(
+            batch.x, batch.targets, batch.weight, scale, l2=network.l2, rule=rule,
+            slots=list(state.arrays.values()), t=state.steps + 1, rows=batch.kept,
+        )  # fmt: skip
     except BaseException:
         for name, array in before.items():
             network.buffers[name][...] = array
         raise
-    optimizer.update(network.flat, grad, state)
+    if rule is None:
+        optimizer.update(network.flat, plan.flat, state)
     state.steps += 1
     network.optimizer_state = state
     return value
@@ -93,9 +97,7 @@ def fit(
     epochs = checks.integer("epochs", epochs, low=1)
     batch_size = checks.integer("batch_size", batch_size, low=1)
     checks.boolean("shuffle", shuffle)
-    for callback in callbacks:
-        if not callable(callback):
-            raise ConfigError(f"callbacks: got {callback!r}; wanted callables")
+    callbacks = _check_callbacks(callbacks)
     data = network._check(X, y, sample_weight)
     validation = _check_validation(network, validation_data)
     order_rng = network._rng if rng is None else generator("rng", rng)
@@ -145,6 +147,17 @@ def evaluate(network: Network, batch: Batch) -> tuple[float, float | None]:
     weight = np.ones(len(losses)) if batch.weight is None else batch.weight
     share = None if correct is None else float(np.dot(weight, correct) * batch.scale("mean"))
     return float(np.dot(weight, losses) * batch.scale("mean")) + network._penalty(), share
+
+
+def _check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
+    try:
+        given = tuple(callbacks)
+    except TypeError:
+        raise ConfigError(f"callbacks: got {callbacks!r}; wanted a list of callables") from None
+    for callback in given:
+        if not callable(callback):
+            raise ConfigError(f"callbacks: got {callback!r}; wanted callables")
+    return given
 
 
 def _check_validation(network: Network, data: tuple[Any, ...] | None) -> Batch | None:

@@ -4,67 +4,15 @@ tanh and exp are taken in double for both float types: float32 results are then 
 but for rare ties, and there is one body.
 """
 
-from libc.math cimport exp, fabs, tanh
+from libc.stdint cimport int64_t
 
 import numpy as np
 
 from fastbp import checks
 
-
-cdef void c_relu_forward(const floating* a, floating* h, Py_ssize_t n) noexcept nogil:
-    # E2: h = max(a, 0); a, h (n,). Asked this way round, NaN stays NaN.
-    cdef Py_ssize_t i
-    for i in range(n):
-        h[i] = 0 if a[i] <= 0 else a[i]
-
-
-cdef void c_relu_backward(
-        const floating* h, const floating* dh, floating* da, Py_ssize_t n) noexcept nogil:
-    # E7: forward is h = max(a, 0), so da = dh where h > 0, else 0; h, dh, da (n,).
-    cdef Py_ssize_t i
-    cdef floating upstream
-    for i in range(n):
-        upstream = dh[i]  # read always: a load under a condition would not vectorise
-        da[i] = upstream if h[i] > 0 else 0
-
-
-cdef void c_tanh_forward(const floating* a, floating* h, Py_ssize_t n) noexcept nogil:
-    # E2: h = tanh(a); a, h (n,).
-    cdef Py_ssize_t i
-    for i in range(n):
-        h[i] = <floating>tanh(a[i])
-
-
-cdef void c_tanh_backward(
-        const floating* h, const floating* dh, floating* da, Py_ssize_t n) noexcept nogil:
-    # E7: forward is h = tanh(a), so da = dh (1 - h²); h, dh, da (n,).
-    # 1 - h and 1 + h lose nothing near h = ±1, where 1 - h² would.
-    cdef Py_ssize_t i
-    for i in range(n):
-        da[i] = dh[i] * ((1 - h[i]) * (1 + h[i]))
-
-
-cdef void c_sigmoid_forward(const floating* a, floating* h, Py_ssize_t n) noexcept nogil:
-    # E2: h = 1 / (1 + exp(-a)); a, h (n,). exp is taken of -|a|, so it cannot overflow.
-    cdef Py_ssize_t i
-    cdef double e
-    for i in range(n):
-        e = exp(-fabs(a[i]))
-        h[i] = <floating>((e if a[i] < 0 else 1) / (1 + e))
-
-
-cdef void c_sigmoid_backward(
-        const floating* h, const floating* dh, floating* da, Py_ssize_t n) noexcept nogil:
-    # E7: forward is h = sigmoid(a), so da = dh h (1 - h); h, dh, da (n,).
-    cdef Py_ssize_t i
-    for i in range(n):
-        da[i] = dh[i] * (h[i] * (1 - h[i]))
-
-
-cdef enum Kind:
-    RELU
-    TANH
-    SIGMOID
+from fastbp.kernels.builtin cimport RELU, SIGMOID, TANH, Builtin, elementwise_table
+from fastbp.kernels.host cimport pointer, start_call
+from fastbp.plugin cimport fastbp_call
 
 
 cdef object output(object out, object shape, object dtype, dict inputs):
@@ -80,52 +28,39 @@ cdef object output(object out, object shape, object dtype, dict inputs):
     return out
 
 
-cdef object forward(Kind kind, object a, object out):
+cdef object forward(Builtin part, object a, object out):
     dtype = checks.operand("a", a, getattr(a, "shape", ()))
     out = output(out, a.shape, dtype, {"a": a})
-    if dtype == np.float32:
-        run_forward[float](kind, a.reshape(-1), out.reshape(-1))
-    else:
-        run_forward[double](kind, a.reshape(-1), out.reshape(-1))
+    cdef fastbp_call call
+    cdef int64_t n = a.size
+    cdef int type = dtype == np.float64
+    cdef const void* source
+    cdef void* target
+    if n > 0:
+        source, target = pointer(a), pointer(out)
+        with nogil:
+            start_call(&call, 1, n, n)
+            elementwise_table(part).f[type](&call, n, source, target)
     return out
 
 
-cdef object backward(Kind kind, object h, object dh, object out):
+cdef object backward(Builtin part, object h, object dh, object out):
     dtype = checks.operand("h", h, getattr(h, "shape", ()))
     checks.operand("dh", dh, h.shape, dtype)
     out = output(out, h.shape, dtype, {"h": h, "dh": dh})
-    if dtype == np.float32:
-        run_backward[float](kind, h.reshape(-1), dh.reshape(-1), out.reshape(-1))
-    else:
-        run_backward[double](kind, h.reshape(-1), dh.reshape(-1), out.reshape(-1))
+    cdef fastbp_call call
+    cdef int64_t n = h.size
+    cdef int type = dtype == np.float64
+    cdef const void* source
+    cdef const void* upstream
+    cdef void* target
+    if n > 0:
+        source, upstream, target = pointer(h), pointer(dh), pointer(out)
+        with nogil:
+            start_call(&call, 1, n, n)
+            # the built-in derivatives read the output alone, so it may stand for the input
+            elementwise_table(part).backward[type](&call, n, source, source, upstream, target)
     return out
-
-
-cdef int run_forward(Kind kind, const floating[::1] a, floating[::1] h) except -1:
-    cdef Py_ssize_t n = a.shape[0]
-    if n > 0:
-        with nogil:
-            if kind == RELU:
-                c_relu_forward(&a[0], &h[0], n)
-            elif kind == TANH:
-                c_tanh_forward(&a[0], &h[0], n)
-            else:
-                c_sigmoid_forward(&a[0], &h[0], n)
-    return 0
-
-
-cdef int run_backward(
-        Kind kind, const floating[::1] h, const floating[::1] dh, floating[::1] da) except -1:
-    cdef Py_ssize_t n = h.shape[0]
-    if n > 0:
-        with nogil:
-            if kind == RELU:
-                c_relu_backward(&h[0], &dh[0], &da[0], n)
-            elif kind == TANH:
-                c_tanh_backward(&h[0], &dh[0], &da[0], n)
-            else:
-                c_sigmoid_backward(&h[0], &dh[0], &da[0], n)
-    return 0
 
 
 def relu_forward(a, out=None):

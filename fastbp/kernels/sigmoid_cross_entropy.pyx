@@ -1,49 +1,9 @@
 """Sigmoid cross-entropy: independent yes-or-no outputs (E3 and E5 for two classes each)."""
 
-from libc.math cimport INFINITY, NAN, exp, fabs, log1p
-
-import numpy as np
-
 from fastbp import checks
 
-
-cdef void c_sigmoid_cross_entropy(
-        const floating* a, const floating* t, double* loss, floating* delta,
-        Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
-    # With y_hat = sigmoid(a):
-    # E3: loss = Σ_j -t_j log y_hat_j - (1 - t_j) log(1 - y_hat_j) = Σ_j softplus(a_j) - t_j a_j;
-    # E5: delta = y_hat - t;
-    # a, t (batch, n), loss (batch,), delta (batch, n) or NULL.
-    #
-    # Let e = exp(-|a|), which never overflows. softplus(a) = max(a, 0) + log(1 + e), so the loss is
-    # |a| times the part of t on the wrong side, plus log(1 + e): no term is negative. Over the
-    # common denominator 1 + e, y_hat - t loses nothing where y_hat is near t = 0 or t = 1.
-    cdef Py_ssize_t i, j
-    cdef double yes, no, wrong, e, total, slope
-    for i in range(batch):
-        total = 0
-        for j in range(n):
-            yes = t[j]
-            no = 1 - yes
-            e = exp(-fabs(a[j]))
-            if a[j] < 0:
-                wrong = yes
-                slope = (no * e - yes) / (1 + e)
-            else:
-                wrong = no
-                slope = (no - yes * e) / (1 + e)
-            if not a[j] < INFINITY:  # +inf and NaN are no output
-                total = slope = NAN
-            if wrong != 0:  # 0 * inf counts as 0
-                total += wrong * fabs(a[j])
-            total += log1p(e)
-            if delta != NULL:
-                delta[j] = <floating>slope
-        loss[i] = total
-        a += n
-        t += n
-        if delta != NULL:
-            delta += n
+from fastbp.kernels.builtin cimport SIGMOID_CROSS_ENTROPY, run_loss
+from fastbp.plugin cimport FASTBP_VALUES
 
 
 def sigmoid_cross_entropy(a, t, delta=None):
@@ -97,22 +57,4 @@ def sigmoid_cross_entropy(a, t, delta=None):
     if delta is not None:
         checks.operand("delta", delta, a.shape, dtype, out=True)
         checks.no_overlap("delta", delta, a=a, t=t)
-    loss = np.zeros(a.shape[0])
-    if dtype == np.float32:
-        run[float](a, t, loss, delta)
-    else:
-        run[double](a, t, loss, delta)
-    return loss
-
-
-cdef int run(
-        const floating[:, ::1] a, const floating[:, ::1] t, double[::1] loss,
-        floating[:, ::1] delta) except -1:
-    cdef floating* start = NULL
-    if a.shape[0] == 0 or a.shape[1] == 0:
-        return 0
-    if delta is not None:
-        start = &delta[0, 0]
-    with nogil:
-        c_sigmoid_cross_entropy(&a[0, 0], &t[0, 0], &loss[0], start, a.shape[0], a.shape[1])
-    return 0
+    return run_loss(SIGMOID_CROSS_ENTROPY, a, t, delta, FASTBP_VALUES)

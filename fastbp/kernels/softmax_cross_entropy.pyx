@@ -5,7 +5,6 @@ none overflows: where a_j - max overflows to -inf, e_j = 0 is right. Rows are su
 Wherever 1 - y_hat_j is meant, the others are summed instead, because the difference would cancel.
 """
 
-from libc.math cimport exp, log, log1p
 from libc.stdint cimport int64_t
 
 import numpy as np
@@ -13,108 +12,9 @@ import numpy as np
 from fastbp import checks
 from fastbp.errors import LabelError, ShapeError
 
-
-cdef inline Py_ssize_t largest(const floating* row, Py_ssize_t n) noexcept nogil:
-    # Where the largest of n >= 1 entries stands (a leading NaN counts as largest).
-    cdef Py_ssize_t j, best = 0
-    for j in range(1, n):
-        if row[j] > row[best]:
-            best = j
-    return best
-
-
-cdef void c_softmax(
-        const floating* a, floating* y_hat, Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
-    # E3: y_hat_j = e_j / Σ e; a, y_hat (batch, n).
-    cdef Py_ssize_t _, j
-    cdef double top, e, total
-    for _ in range(batch):
-        top = a[largest(a, n)]
-        total = 0
-        for j in range(n):
-            e = exp(a[j] - top)
-            y_hat[j] = <floating>e
-            total += e
-        for j in range(n):
-            y_hat[j] = <floating>(y_hat[j] / total)
-        a += n
-        y_hat += n
-
-
-cdef void c_cross_entropy_classes(
-        const floating* a, const int64_t* l, double* loss, floating* delta,
-        Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
-    # E3: loss = -log y_hat_l = (max - a_l) + log Σ e;
-    # E5: delta_j = y_hat_j, and delta_l = y_hat_l - 1 = -Σ_{j≠l} y_hat_j;
-    # a (batch, n), l (batch,), loss (batch,), delta (batch, n) or NULL.
-    cdef Py_ssize_t i, j, true_class
-    cdef double top, gap, e, e_true, others, total
-    for i in range(batch):
-        true_class = <Py_ssize_t>l[i]
-        top = a[largest(a, n)]
-        e_true = others = 0
-        for j in range(n):
-            e = exp(a[j] - top)
-            if delta != NULL:
-                delta[j] = <floating>e
-            if j == true_class:
-                e_true = e
-            else:
-                others += e
-        total = e_true + others
-        gap = top - a[true_class]
-        if gap == 0:  # e_true is 1, and log(1 + others) would lose small others
-            loss[i] = log1p(others)
-        else:  # NaN where there is no softmax: +inf, NaN, or nothing above -inf
-            loss[i] = gap + log(total)
-        if delta != NULL:
-            for j in range(n):
-                delta[j] = <floating>(delta[j] / total)
-            delta[true_class] = <floating>(-others / total)
-            delta += n
-        a += n
-
-
-cdef void c_cross_entropy_rows(
-        const floating* a, const floating* p, double* loss, floating* delta,
-        Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
-    # E3: loss = Σ_j p_j (-log y_hat_j) = Σ_j p_j (max - a_j) + Σp log Σ e;
-    # E5: delta_j = y_hat_j Σp - p_j = (e_j Σ_{i≠j} p_i - p_j Σ_{i≠j} e_i) / Σ e;
-    # a, p (batch, n), loss (batch,), delta (batch, n) or NULL.
-    cdef Py_ssize_t i, j, j_e, j_p
-    cdef double top, e, e_top, e_rest, e_sum, p_rest, p_sum, half, e_others, p_others
-    for i in range(batch):
-        # Σ_{i≠j} is a difference that cannot cancel, except for the largest entry.
-        j_e = largest(a, n)
-        j_p = largest(p, n)
-        top = a[j_e]
-        e_top = e_rest = p_rest = half = 0
-        for j in range(n):
-            e = exp(a[j] - top)
-            if delta != NULL:
-                delta[j] = <floating>e
-            if j == j_e:
-                e_top = e
-            else:
-                e_rest += e
-            if j != j_p:
-                p_rest += p[j]
-            if p[j] != 0:  # p_j = 0 contributes 0 even where a_j = -inf
-                half += p[j] * (0.5 * top - 0.5 * a[j])  # max - a_j may overflow, p_j times it not
-        e_sum = e_top + e_rest
-        p_sum = p_rest + p[j_p]
-        loss[i] = 2 * half + p_sum * log1p(e_rest)
-        if e_sum != e_sum:  # no softmax: +inf, NaN, or nothing above -inf
-            loss[i] = e_sum
-        if delta != NULL:
-            for j in range(n):
-                e = delta[j]
-                e_others = e_rest if j == j_e else e_sum - e
-                p_others = p_rest if j == j_p else p_sum - p[j]
-                delta[j] = <floating>((e * p_others - p[j] * e_others) / e_sum)
-            delta += n
-        a += n
-        p += n
+from fastbp.kernels.builtin cimport SOFTMAX_CROSS_ENTROPY, loss_table, run_loss
+from fastbp.kernels.host cimport pointer, start_call
+from fastbp.plugin cimport FASTBP_CLASSES, FASTBP_VALUES, fastbp_call
 
 
 cdef object operand_of_classes(object a):
@@ -167,18 +67,17 @@ def softmax(a, out=None):
     else:
         checks.operand("out", out, a.shape, dtype, out=True)
         checks.no_overlap("out", out, a=a)
-    if dtype == np.float32:
-        run_softmax[float](a, out)
-    else:
-        run_softmax[double](a, out)
-    return out
-
-
-cdef int run_softmax(const floating[:, ::1] a, floating[:, ::1] y_hat) except -1:
-    if a.shape[0] > 0:
+    cdef fastbp_call call
+    cdef int64_t rows = a.shape[0], n = a.shape[1]
+    cdef int type = dtype == np.float64
+    cdef const void* source
+    cdef void* target
+    if rows > 0:
+        source, target = pointer(a), pointer(out)
         with nogil:
-            c_softmax(&a[0, 0], &y_hat[0, 0], a.shape[0], a.shape[1])
-    return 0
+            start_call(&call, rows, n, n)
+            loss_table(SOFTMAX_CROSS_ENTROPY).y_hat[type](&call, source, target)
+    return out
 
 
 def softmax_cross_entropy(a, targets, delta=None):
@@ -241,16 +140,8 @@ def softmax_cross_entropy(a, targets, delta=None):
         checks.no_overlap("delta", delta, a=a, targets=targets)
     if classes:
         require_labels(targets, a.shape[1])
-    loss = np.empty(a.shape[0])
-    if classes and dtype == np.float32:
-        run_classes[float](a, targets, loss, delta)
-    elif classes:
-        run_classes[double](a, targets, loss, delta)
-    elif dtype == np.float32:
-        run_rows[float](a, targets, loss, delta)
-    else:
-        run_rows[double](a, targets, loss, delta)
-    return loss
+    kind = FASTBP_CLASSES if classes else FASTBP_VALUES
+    return run_loss(SOFTMAX_CROSS_ENTROPY, a, targets, delta, kind)
 
 
 cdef int require_labels(const int64_t[::1] l, Py_ssize_t n) except -1:
@@ -258,30 +149,4 @@ cdef int require_labels(const int64_t[::1] l, Py_ssize_t n) except -1:
     for i in range(l.shape[0]):
         if not 0 <= l[i] < n:
             raise LabelError(f"targets: got label {l[i]} in row {i}; wanted 0 to {n - 1}")
-    return 0
-
-
-cdef int run_classes(
-        const floating[:, ::1] a, const int64_t[::1] l, double[::1] loss,
-        floating[:, ::1] delta) except -1:
-    cdef floating* start = NULL
-    if a.shape[0] == 0:
-        return 0
-    if delta is not None:
-        start = &delta[0, 0]
-    with nogil:
-        c_cross_entropy_classes(&a[0, 0], &l[0], &loss[0], start, a.shape[0], a.shape[1])
-    return 0
-
-
-cdef int run_rows(
-        const floating[:, ::1] a, const floating[:, ::1] p, double[::1] loss,
-        floating[:, ::1] delta) except -1:
-    cdef floating* start = NULL
-    if a.shape[0] == 0:
-        return 0
-    if delta is not None:
-        start = &delta[0, 0]
-    with nogil:
-        c_cross_entropy_rows(&a[0, 0], &p[0, 0], &loss[0], start, a.shape[0], a.shape[1])
     return 0

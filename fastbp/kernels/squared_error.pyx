@@ -1,29 +1,9 @@
 """Squared error E10, the loss for regression."""
 
-import numpy as np
-
 from fastbp import checks
 
-
-cdef void c_squared_error(
-        const floating* a, const floating* t, double* loss, floating* delta,
-        Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
-    # E10: loss = ½ Σ_j (y_hat_j - t_j)² with y_hat = a, so delta = a - t;
-    # a, t (batch, n), loss (batch,), delta (batch, n) or NULL.
-    cdef Py_ssize_t i, j
-    cdef double diff, total
-    for i in range(batch):
-        total = 0
-        for j in range(n):
-            diff = <double>a[j] - <double>t[j]
-            total += (0.5 * diff) * diff  # in this order, or diff² overflows before its half does
-            if delta != NULL:
-                delta[j] = <floating>diff
-        loss[i] = total
-        a += n
-        t += n
-        if delta != NULL:
-            delta += n
+from fastbp.kernels.builtin cimport SQUARED_ERROR, run_loss
+from fastbp.plugin cimport FASTBP_VALUES
 
 
 def squared_error(a, t, delta=None):
@@ -74,22 +54,4 @@ def squared_error(a, t, delta=None):
     if delta is not None:
         checks.operand("delta", delta, a.shape, dtype, out=True)
         checks.no_overlap("delta", delta, a=a, t=t)
-    loss = np.zeros(a.shape[0])
-    if dtype == np.float32:
-        run[float](a, t, loss, delta)
-    else:
-        run[double](a, t, loss, delta)
-    return loss
-
-
-cdef int run(
-        const floating[:, ::1] a, const floating[:, ::1] t, double[::1] loss,
-        floating[:, ::1] delta) except -1:
-    cdef floating* start = NULL
-    if a.shape[0] == 0 or a.shape[1] == 0:
-        return 0
-    if delta is not None:
-        start = &delta[0, 0]
-    with nogil:
-        c_squared_error(&a[0, 0], &t[0, 0], &loss[0], start, a.shape[0], a.shape[1])
-    return 0
+    return run_loss(SQUARED_ERROR, a, t, delta, FASTBP_VALUES)

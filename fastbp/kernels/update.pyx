@@ -12,6 +12,8 @@ import numpy as np
 from fastbp import checks
 from fastbp.errors import ConfigError
 
+from fastbp.kernels.host cimport pointer
+
 
 cdef void c_sgd(
         floating* theta, const floating* g, double lr, double weight_decay, Py_ssize_t n
@@ -56,6 +58,33 @@ cdef void c_adam(
         m[i] = keep_m * m[i] + new_m * d
         v[i] = keep_v * v[i] + new_v * (d * d)
         theta[i] -= rate * m[i] / (<floating>sqrt(v[i]) * grow + epsilon)
+
+
+cdef int read_rule(Update* u, rule, slots, int64_t t) except -1:
+    # ("sgd", lr, weight_decay), ("momentum", lr, momentum, nesterov, weight_decay) or
+    # ("adam", lr, beta1, beta2, eps, weight_decay); the arrays of state stay the caller's.
+    cdef int i
+    u.t = t
+    u.rule = NONE
+    if rule is None:
+        return 0
+    u.rule = {"sgd": SGD, "momentum": MOMENTUM, "adam": ADAM}[rule[0]]
+    for i in range(len(rule) - 1):
+        u.constants[i] = rule[i + 1]
+    for i in range(len(slots)):
+        u.slots[i] = pointer(slots[i]) if slots[i].size else NULL
+    return 0
+
+
+cdef void apply_update(Update* u, floating* theta, const floating* g, int64_t n) noexcept nogil:
+    cdef double* c = u.constants
+    if u.rule == SGD:
+        c_sgd(theta, g, c[0], c[1], n)
+    elif u.rule == MOMENTUM:
+        c_momentum(theta, g, <floating*>u.slots[0], c[0], c[1], c[2] != 0, c[3], n)
+    elif u.rule == ADAM:
+        c_adam(theta, g, <floating*>u.slots[0], <floating*>u.slots[1], c[0], c[1], c[2], c[3],
+               c[4], u.t, n)
 
 
 def sgd_update(theta, g, *, lr, weight_decay=0.0):

@@ -1,6 +1,6 @@
 """Layers: E1 and E6 (Dense), E2 and E7 (the activations)."""
 
-from fastbp.layers.base import Context as Context
+from fastbp.kernels.context import Context as Context
 from fastbp.layers.base import Elementwise as Elementwise
 from fastbp.layers.base import Layer as Layer
 from fastbp.layers.base import LayerSpec as LayerSpec

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.checks import Array
+from fastbp.kernels.context import Context
 from fastbp.parts import Part
 
 
@@ -32,25 +33,6 @@ class LayerSpec:
     params: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     buffers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     saved: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-
-
-@dataclass
-class Context:
-    """What the host hands to a layer beside its arrays.
-
-    Attributes
-    ----------
-    training : bool
-        True in ``step`` and ``fit``; False in ``forward``, ``predict``, ``loss``.
-    saved : dict of str to array
-        One array of shape (rows, *shape per row) for each name in ``LayerSpec.saved``.
-    buffers : dict of str to array
-        The layer's buffers, writable while training.
-    """
-
-    training: bool = False
-    saved: dict[str, Array] = field(default_factory=dict)
-    buffers: dict[str, Array] = field(default_factory=dict)
 
 
 class Layer(Part):

@@ -11,6 +11,7 @@ from fastbp import checks
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
 from fastbp.kernels import bias_sum, dense_backward, dense_forward, outer_sum
+from fastbp.kernels.builtin import dense_capsule
 from fastbp.layers.base import Context, Layer, LayerSpec
 
 INITS = ("auto", "he", "glorot", "lecun", "zeros")
@@ -106,3 +107,6 @@ class Dense(Layer):
             bias_sum(dy, out=grads["b"])  # E9
         if dx is not None:
             dense_backward(dy, params["W"], out=dx)  # E6
+
+    def __fastbp_layer__(self) -> object:
+        return dense_capsule(self.bias)

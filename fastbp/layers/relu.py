@@ -8,7 +8,9 @@ import numpy as np
 
 from fastbp.checks import Array
 from fastbp.kernels import relu_backward, relu_forward
-from fastbp.layers.base import Context, Elementwise
+from fastbp.kernels.builtin import elementwise_capsule
+from fastbp.kernels.context import Context
+from fastbp.layers.base import Elementwise
 
 
 class ReLU(Elementwise):
@@ -48,4 +50,7 @@ class ReLU(Elementwise):
         ctx: Context,
     ) -> None:
         if dx is not None:
-            relu_backward(y, dy, out=dx)
+            relu_backward(y, dy, out=dx)  # 0 where y is 0, even if dy is infinite
+
+    def __fastbp_elementwise__(self) -> object:
+        return elementwise_capsule("relu")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fastbp.checks import Array
-from fastbp.kernels import sigmoid_backward, sigmoid_forward
-from fastbp.layers.base import Context, Elementwise
+from fastbp.kernels import sigmoid_forward
+from fastbp.kernels.builtin import elementwise_capsule
+from fastbp.layers.base import Elementwise
 
 
 class Sigmoid(Elementwise):
@@ -33,15 +34,5 @@ class Sigmoid(Elementwise):
         np.subtract(1, y, out=out)
         np.multiply(out, y, out=out)
 
-    def backward(
-        self,
-        params: dict[str, Array],
-        x: Array,
-        y: Array,
-        dy: Array,
-        dx: Array | None,
-        grads: dict[str, Array],
-        ctx: Context,
-    ) -> None:
-        if dx is not None:
-            sigmoid_backward(y, dy, out=dx)
+    def __fastbp_elementwise__(self) -> object:
+        return elementwise_capsule("sigmoid")

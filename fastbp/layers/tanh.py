@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fastbp.checks import Array
-from fastbp.kernels import tanh_backward, tanh_forward
-from fastbp.layers.base import Context, Elementwise
+from fastbp.kernels import tanh_forward
+from fastbp.kernels.builtin import elementwise_capsule
+from fastbp.layers.base import Elementwise
 
 
 class Tanh(Elementwise):
@@ -34,15 +35,5 @@ class Tanh(Elementwise):
         np.multiply(y, y, out=out)
         np.subtract(1, out, out=out)
 
-    def backward(
-        self,
-        params: dict[str, Array],
-        x: Array,
-        y: Array,
-        dy: Array,
-        dx: Array | None,
-        grads: dict[str, Array],
-        ctx: Context,
-    ) -> None:
-        if dx is not None:
-            tanh_backward(y, dy, out=dx)
+    def __fastbp_elementwise__(self) -> object:
+        return elementwise_capsule("tanh")

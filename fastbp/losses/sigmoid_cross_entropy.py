@@ -6,6 +6,7 @@ import numpy as np
 
 from fastbp.checks import Array
 from fastbp.kernels import sigmoid_cross_entropy, sigmoid_forward
+from fastbp.kernels.builtin import loss_capsule
 from fastbp.losses.base import Loss
 
 
@@ -52,3 +53,6 @@ class SigmoidCrossEntropy(Loss):
 
     def correct(self, y_hat: Array, targets: Array) -> Array:
         return np.asarray(((y_hat > 0.5) == (targets > 0.5)).all(axis=1))
+
+    def __fastbp_loss__(self) -> object:
+        return loss_capsule("sigmoid_cross_entropy")

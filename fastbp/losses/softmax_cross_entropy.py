@@ -7,6 +7,7 @@ import numpy as np
 from fastbp.checks import Array
 from fastbp.errors import ShapeError
 from fastbp.kernels import softmax, softmax_cross_entropy
+from fastbp.kernels.builtin import loss_capsule
 from fastbp.losses.base import Loss
 
 
@@ -65,3 +66,6 @@ class SoftmaxCrossEntropy(Loss):
     def correct(self, y_hat: Array, targets: Array) -> Array:
         truth = targets if targets.ndim == 1 else np.argmax(targets, axis=1)
         return np.asarray(self.decide(y_hat) == truth)
+
+    def __fastbp_loss__(self) -> object:
+        return loss_capsule("softmax_cross_entropy")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastbp.checks import Array
 from fastbp.kernels import squared_error
+from fastbp.kernels.builtin import loss_capsule
 from fastbp.losses.base import Loss
 
 
@@ -25,3 +26,6 @@ class SquaredError(Loss):
 
     def loss_and_delta(self, a: Array, targets: Array, delta: Array | None) -> Array:
         return squared_error(a, targets, delta)
+
+    def __fastbp_loss__(self) -> object:
+        return loss_capsule("squared_error")

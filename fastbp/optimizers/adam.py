@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastbp import checks
 from fastbp.checks import Array
 from fastbp.kernels import adam_update
@@ -58,6 +60,9 @@ class Adam(Optimizer):
     @property
     def slots(self) -> tuple[str, ...]:
         return ("m", "v")
+
+    def rule(self) -> tuple[Any, ...]:
+        return "adam", self.lr, self.beta1, self.beta2, self.eps, self.weight_decay
 
     def update(self, theta: Array, grad: Array, state: OptimizerState) -> None:
         adam_update(

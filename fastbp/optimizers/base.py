@@ -51,6 +51,10 @@ class Optimizer(Part):
     def slots(self) -> tuple[str, ...]:
         return ()
 
+    def rule(self) -> tuple[Any, ...] | None:
+        """The update by name and constants, if the plan knows it: then ``update`` is not called."""
+        return None
+
     def update(self, theta: Array, grad: Array, state: OptimizerState) -> None:
         """Make step number state.steps + 1 on theta, in place. Does not fail halfway."""
         raise NotImplementedError(f"{type(self).__name__}.update")

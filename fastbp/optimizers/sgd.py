@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastbp import checks
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
@@ -56,6 +58,11 @@ class SGD(Optimizer):
     @property
     def slots(self) -> tuple[str, ...]:
         return ("v",) if self.momentum else ()
+
+    def rule(self) -> tuple[Any, ...]:
+        if self.momentum:
+            return "momentum", self.lr, self.momentum, self.nesterov, self.weight_decay
+        return "sgd", self.lr, self.weight_decay
 
     def update(self, theta: Array, grad: Array, state: OptimizerState) -> None:
         if self.momentum:

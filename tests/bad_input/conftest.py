@@ -92,7 +92,7 @@ def snapshot(net, folder):
     return {
         "parameters": net.flat.tobytes(),
         "buffers": {name: array.tobytes() for name, array in net.buffers.items()},
-        "generator": copy.deepcopy(net._rng.bit_generator.state),
+        "generator": (net._seed, copy.deepcopy(net._rng.bit_generator.state)),
         "optimizer": None
         if state is None
         else (

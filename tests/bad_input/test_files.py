@@ -27,9 +27,6 @@ def saved(net, path):
     return path
 
 
-DAMAGED = "{}: is no intact fastbp network (...)"
-
-
 def refused(refuses, path, message="..."):
     """bp.load raises CheckpointError and leaves the file as it is."""
     before = path.read_bytes()
@@ -46,21 +43,20 @@ def test_truncated_at_any_length(refuses, saved):
         refused(refuses, saved)
 
 
-@pytest.mark.parametrize("mask", [0xFF, 0x01, 0x80], ids=hex)
-def test_any_byte_flipped(snapshot, saved, mask):
+@pytest.mark.parametrize(("first", "mask"), [(0, 0xFF), (1, 0x01), (2, 0x80)], ids=str)
+def test_any_byte_flipped(snapshot, saved, first, mask):
     """A flip is found, or it hit a byte that means nothing and the bits are the same."""
     whole, want, found = saved.read_bytes(), snapshot(bp.load(saved)), 0
-    del want["files"]
-    for place in range(len(whole)):
+    places = range(first, len(whole), 3)
+    for place in places:
         saved.write_bytes(whole[:place] + bytes([whole[place] ^ mask]) + whole[place + 1 :])
         try:
             got = snapshot(bp.load(saved))
         except bp.CheckpointError:
             found += 1
         else:
-            del got["files"]
-            assert got == want, place
-    assert found > 0.8 * len(whole)  # the rest: dates, attributes and the like of the zip format
+            assert {**got, "files": 0} == {**want, "files": 0}, place
+    assert found > 0.8 * len(places)  # the rest: dates, attributes and the like of the zip format
 
 
 def test_bytes_lost_or_put_in(refuses, saved):
@@ -110,8 +106,8 @@ def test_foreign_files(refuses, path, content, message):
     refused(refuses, path, message)
 
 
-def forge(path, header=(), drop=(), **members):
-    """Write the file anew with another header, without some members, and with other ones.
+def forge(path, header=(), drop=(), members=()):
+    """Write the file anew: other fields in its header, some left out, other members.
 
     A member may be an array or the bytes of one.
     """
@@ -124,7 +120,7 @@ def forge(path, header=(), drop=(), **members):
         if old.pop(f"{name}.npy", None) is None:
             del fields[name]
     old["header.npy"] = npy(np.frombuffer(json.dumps(fields).encode(), np.uint8))
-    for name, member in members.items():
+    for name, member in dict(members).items():
         old[f"{name}.npy"] = member if isinstance(member, bytes) else npy(member)
     with zipfile.ZipFile(path, "w") as file:
         for name, member in old.items():
@@ -135,7 +131,7 @@ def layer(name, **config):
     return {"name": name, "contract": 1, "config": config}
 
 
-def huge(count):
+def claiming(count):
     """An array file that says it holds `count` numbers."""
     whole = npy(np.ones(31, np.float32))
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count},), }}"
@@ -186,17 +182,37 @@ FORGED = {
     "no flat": ({"drop": ["flat"]}, "KeyError: ...flat.npy..."),
     "no slot": ({"drop": ["optimizer:v"]}, "KeyError: ...optimizer:v.npy..."),
     "no loss": ({"drop": ["loss"]}, "KeyError: 'loss'"),
-    "flat too short": ({"flat": np.ones(30, "f4")}, FLAT.format("shape (30,)", "(31,)")),
-    "flat too long": ({"flat": np.ones(32, "f4")}, FLAT.format("shape (32,)", "(31,)")),
-    "flat of two axes": ({"flat": np.ones((31, 1), "f4")}, FLAT.format("shape (31, 1)", "(31,)")),
-    "flat of float64": ({"flat": np.ones(31)}, FLAT.format("dtype float64", "float32")),
-    "flat of text": ({"flat": np.array(["a"] * 31)}, FLAT.format("dtype <U1", "float32")),
-    "flat of no array": ({"flat": b"no array at all"}, "ValueError: ..."),
-    "flat of 4 TB": ({"flat": huge(10**12)}, "..."),
-    "slot too short": ({"optimizer:v": np.ones(30, "f4")}, "...got shape (30,); wanted (31,)"),
-    "buffer too many": ({"buffer:x": np.ones(3, "f4")}, "state: got ...'x'...; wanted ..."),
-    "header longer than it says": (
-        {"header": {}, "flat": npy(np.ones(31, "f4")) + b"more"},
+    "flat too short": (
+        {"members": {"flat": np.ones(30, "f4")}},
+        FLAT.format("shape (30,)", "(31,)"),
+    ),
+    "flat too long": (
+        {"members": {"flat": np.ones(32, "f4")}},
+        FLAT.format("shape (32,)", "(31,)"),
+    ),
+    "flat of two axes": (
+        {"members": {"flat": np.ones((31, 1), "f4")}},
+        FLAT.format("shape (31, 1)", "(31,)"),
+    ),
+    "flat of float64": (
+        {"members": {"flat": np.ones(31)}},
+        FLAT.format("dtype float64", "float32"),
+    ),
+    "flat of text": (
+        {"members": {"flat": np.array(["a"] * 31)}},
+        FLAT.format("dtype <U1", "float32"),
+    ),
+    "flat of no array": ({"members": {"flat": b"no array at all"}}, "ValueError: ..."),
+    "slot too short": (
+        {"members": {"optimizer:v": np.ones(30, "f4")}},
+        "...got shape (30,); wanted (31,)",
+    ),
+    "buffer too many": (
+        {"members": {"buffer:x": np.ones(3, "f4")}},
+        "state: got ...'x'...; wanted ...",
+    ),
+    "flat longer than it says": (
+        {"members": {"flat": npy(np.ones(31, "f4")) + b"more"}},
         "ValueError: flat is longer than it says",
     ),
 }
@@ -212,6 +228,12 @@ def test_forged_files(refuses, saved, changes, message):
     finally:
         tracemalloc.stop()
     assert peak < 1e6, "something of the size that the file claims was made"
+
+
+@pytest.mark.parametrize("count", [32, 10**9, 10**12, 10**30])
+def test_an_array_that_says_it_is_longer_than_the_file(refuses, saved, count):
+    forge(saved, members={"flat": claiming(count)})
+    refused(refuses, saved)
 
 
 def test_forge_itself_leaves_a_good_file(saved, snapshot):
@@ -247,7 +269,7 @@ class Touch:
 @pytest.mark.parametrize("name", ["flat", "header", "optimizer:v"])
 def test_nothing_is_unpickled(refuses, saved, tmp_path, name):
     trap = tmp_path / "trap"
-    forge(saved, **{name: np.array([Touch(trap)], object)})
+    forge(saved, members={name: np.array([Touch(trap)], object)})
     refused(refuses, saved, "ValueError: Object arrays cannot be loaded ...")
     assert not trap.exists()
 
@@ -267,55 +289,3 @@ def test_no_path(net, refuses, path):
     message = f"path: got {path!r}; wanted a str or a path-like object"
     refuses(net, bp.DtypeError, message, lambda: bp.load(path))
     refuses(net, bp.DtypeError, message, lambda: net.save(path))
-
-
-STATE = {
-    "list": ([1, 2], bp.DtypeError, "state: got list; wanted a mapping of names to arrays"),
-    "None": (None, bp.DtypeError, "state: got NoneType; wanted a mapping of names to arrays"),
-    "empty": ({}, bp.UnknownNameError, "state: got a mapping without ['dense1.W', ...; wanted ..."),
-}
-
-
-@pytest.mark.parametrize(("state", "error", "message"), STATE.values(), ids=STATE)
-def test_no_state(net, refuses, state, error, message):
-    refuses(net, error, message, lambda: net.load_state_dict(state))
-
-
-ENTRIES = {
-    "shape": ("dense2.b", np.ones(4), bp.ShapeError, "dense2.b: got shape (4,); wanted (3,)"),
-    "rank": ("dense2.b", np.ones((1, 3)), bp.ShapeError, "dense2.b: got shape (1, 3); wanted (3,)"),
-    "number": ("dense2.b", 1.0, bp.ShapeError, "dense2.b: got shape (); wanted (3,)"),
-    "complex": (
-        "dense2.b",
-        np.ones(3) + 0j,
-        bp.DtypeError,
-        "dense2.b: got dtype complex128; wanted real numbers",
-    ),
-    "None": ("dense2.b", None, bp.DtypeError, "dense2.b: got NoneType; wanted a dense array"),
-    "too big": (
-        "dense2.b",
-        np.full(3, 1e39),
-        bp.NonFiniteError,
-        "dense2.b: got 1e+39 at row 0, ...",
-    ),
-    "unknown": (
-        "dense3.b",
-        np.ones(3),
-        bp.UnknownNameError,
-        "state: got ...'dense3.b'...; wanted ...",
-    ),
-    "unknown number": (7, np.ones(3), bp.UnknownNameError, "state: got ... [7]; wanted ..."),
-}
-
-
-@pytest.mark.parametrize(("name", "value", "error", "message"), ENTRIES.values(), ids=ENTRIES)
-def test_bad_state(net, refuses, name, value, error, message):
-    state = {key: array + 1 for key, array in net.state_dict().items()} | {name: value}
-    refuses(net, error, message, lambda: net.load_state_dict(state))
-
-
-def test_a_name_is_missing(net, refuses):
-    state = net.state_dict()
-    del state["dense1.W"]
-    message = "state: got a mapping without ['dense1.W'] and with unknown []; wanted [...]"
-    refuses(net, bp.UnknownNameError, message, lambda: net.load_state_dict(state))

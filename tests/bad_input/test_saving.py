@@ -82,9 +82,10 @@ def test_an_interrupt_leaves_nothing(net, path, snapshot, monkeypatch):
         raise KeyboardInterrupt
 
     before = snapshot(net)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("os.fsync", interrupt)
-        net.save(path)
+        with pytest.raises(KeyboardInterrupt):
+            net.save(path)
     assert snapshot(net) == before
 
 

@@ -1,0 +1,16 @@
+from fastbp.plugin cimport fastbp_elementwise, fastbp_loss
+
+cdef enum Builtin:
+    RELU
+    TANH
+    SIGMOID
+    SOFTMAX_CROSS_ENTROPY
+    SIGMOID_CROSS_ENTROPY
+    SQUARED_ERROR
+
+# The table of a built-in part of that kind.
+cdef const fastbp_elementwise* elementwise_table(Builtin part) noexcept nogil
+cdef const fastbp_loss* loss_table(Builtin part) noexcept nogil
+
+# Losses of checked arrays by a built-in loss: float64 (batch,); fills delta unless it is None.
+cdef object run_loss(Builtin part, object a, object targets, object delta, int target_kind)

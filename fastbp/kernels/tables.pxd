@@ -1,0 +1,22 @@
+from libc.stdint cimport uint32_t
+
+from fastbp.plugin cimport fastbp_elementwise, fastbp_layer, fastbp_loss
+
+cdef enum Body:
+    PYTHON
+    LAYER
+    ELEMENTWISE
+
+cdef struct LayerTable:
+    Body body
+    void* context
+    fastbp_layer layer
+    fastbp_elementwise elementwise
+
+cdef struct LossTable:
+    bint python
+    void* context
+    fastbp_loss loss
+
+cdef object read_layer(object part, str label, int type, LayerTable* table)
+cdef object read_loss(object part, str label, int type, LossTable* table)

@@ -1,0 +1,111 @@
+"""From a part to its C table: capsules read, checked and copied, once, when a network is built."""
+
+from cpython.pycapsule cimport (
+    PyCapsule_CheckExact, PyCapsule_GetContext, PyCapsule_GetName, PyCapsule_GetPointer,
+    PyCapsule_IsValid,
+)
+from libc.stddef cimport size_t
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy, memset
+
+from fastbp.errors import DtypeError, PluginError
+
+from fastbp.plugin cimport (
+    FASTBP_ELEMENTWISE_V1, FASTBP_LAYER_V1, FASTBP_LOSS_V1, fastbp_elementwise, fastbp_layer,
+    fastbp_loss,
+)
+
+# Sizes of the tables of version 1.0. They stay as they are when a table grows: a struct's last
+# member of 1.0 ends here.
+cdef extern from *:
+    """
+    #include <fastbp/plugin.h>
+    enum {
+        LAYER_1_0 = offsetof(fastbp_layer, scratch) + sizeof(void *),
+        ELEMENTWISE_1_0 = offsetof(fastbp_elementwise, backward) + 2 * sizeof(void *),
+        LOSS_1_0 = offsetof(fastbp_loss, scratch) + sizeof(void *)
+    };
+    """
+    enum:
+        LAYER_1_0
+        ELEMENTWISE_1_0
+        LOSS_1_0
+
+
+cdef object copy_table(
+        object part, str method, const char* name, str label, void* table, size_t own, size_t least,
+        void** context):
+    # The capsule, for the caller to keep alive; its table is copied as far as both know it.
+    capsule = getattr(part, method)()
+    if not PyCapsule_CheckExact(capsule):
+        raise PluginError(f"{label}: {method}() gave {capsule!r}; wanted a PyCapsule")
+    if not PyCapsule_IsValid(capsule, name):
+        found = PyCapsule_GetName(capsule)
+        raise PluginError(
+            f"{label}: {method}() gave a capsule named {found.decode() if found else None!r}; "
+            f"this fastbp knows {name.decode()!r}: the two were made for different versions of "
+            "the contract"
+        )
+    cdef void* source = PyCapsule_GetPointer(capsule, name)
+    cdef size_t size = (<const uint32_t*>source)[0]
+    if size < least:
+        raise PluginError(
+            f"{label}: {method}() gave a table of {size} bytes; version 1.0 has {least}"
+        )
+    memset(table, 0, own)
+    memcpy(table, source, min(size, own))
+    context[0] = PyCapsule_GetContext(capsule)
+    return capsule
+
+
+cdef object require(str label, str function, int type, bint have, bint have_other):
+    # One of the two functions, or an error that says whether the part computes at all.
+    if have:
+        return
+    if have_other:
+        wanted, other = ("float64", "float32") if type else ("float32", "float64")
+        raise DtypeError(f"{label}: computes in {other} only; wanted {wanted}")
+    raise PluginError(f"{label}: its table has no function {function!r}")
+
+
+cdef object read_layer(object part, str label, int type, LayerTable* table):
+    # Fill table; return what must be kept alive.
+    cdef int other = 1 - type
+    memset(table, 0, sizeof(LayerTable))
+    if hasattr(part, "__fastbp_elementwise__"):
+        table.body = ELEMENTWISE
+        kept = copy_table(
+            part, "__fastbp_elementwise__", FASTBP_ELEMENTWISE_V1, label, &table.elementwise,
+            sizeof(fastbp_elementwise), ELEMENTWISE_1_0, &table.context)
+        require(label, "f", type, table.elementwise.f[type] != NULL,
+                table.elementwise.f[other] != NULL)
+        if table.elementwise.backward[type] == NULL:
+            require(label, "df", type, table.elementwise.df[type] != NULL,
+                    table.elementwise.df[other] != NULL)
+        return kept
+    if hasattr(part, "__fastbp_layer__"):
+        table.body = LAYER
+        kept = copy_table(
+            part, "__fastbp_layer__", FASTBP_LAYER_V1, label, &table.layer, sizeof(fastbp_layer),
+            LAYER_1_0, &table.context)
+        require(label, "forward", type, table.layer.forward[type] != NULL,
+                table.layer.forward[other] != NULL)
+        require(label, "backward", type, table.layer.backward[type] != NULL,
+                table.layer.backward[other] != NULL)
+        return kept
+    table.body = PYTHON
+    return None
+
+
+cdef object read_loss(object part, str label, int type, LossTable* table):
+    # Fill table; return what must be kept alive.
+    memset(table, 0, sizeof(LossTable))
+    table.python = not hasattr(part, "__fastbp_loss__")
+    if table.python:
+        return None
+    kept = copy_table(
+        part, "__fastbp_loss__", FASTBP_LOSS_V1, label, &table.loss, sizeof(fastbp_loss), LOSS_1_0,
+        &table.context)
+    require(label, "loss_and_delta", type, table.loss.loss_and_delta[type] != NULL,
+            table.loss.loss_and_delta[1 - type] != NULL)
+    return kept
