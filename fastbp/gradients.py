@@ -11,29 +11,30 @@ from fastbp.checks import Array
 from fastbp.errors import ConfigError, UnknownNameError
 from fastbp.kernels import bias_sum, outer_sum
 from fastbp.kernels.plan import Plan
-from fastbp.layout import Layout, Slot
+from fastbp.layout import Layout
 from fastbp.losses import Loss
 
 
 class Indexed(Mapping[int, Any]):
     """Quantities that carry the lecture's index k, formed when asked for."""
 
-    def __init__(self, symbol: str, indices: list[int], form: Callable[[int], Any]) -> None:
-        self._symbol, self._indices, self._form = symbol, indices, form
+    def __init__(self, symbol: str, keys: dict[int, str], form: Callable[[str], Any]) -> None:
+        self._symbol, self._keys, self._form = symbol, keys, form
 
     def __getitem__(self, k: int) -> Any:
-        if not isinstance(k, int | np.integer) or isinstance(k, bool) or k not in self._indices:
+        known = isinstance(k, int | np.integer) and not isinstance(k, bool) and k in self._keys
+        if not known:
             raise UnknownNameError(f"{self._symbol}: got index {k!r}; wanted one of {[*self]}")
-        return self._form(k)
+        return self._form(self._keys[k])
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._indices)
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self._keys)
 
     def __repr__(self) -> str:
-        return f"{self._symbol}[k], k in {self._indices}"
+        return f"{self._symbol}[k], k in {[*self]}"
 
 
 class Values:
@@ -132,21 +133,21 @@ class Gradients:
 
         # boundary i lies before layer i: the input at 0, the network's output at the end
         L, last = len(layout.affine), len(layout.layers)
-        below = {k: position for k, position in enumerate(layout.affine)}
         above = {k: position + 1 for k, position in enumerate(layout.affine, 1)}
-        hidden = below | {L: last}
-        indices = [*range(1, L + 1)]
-        with_bias = [k for k in indices if self._slot(k, "b") is not None]
-        self.a = Indexed("g.a", indices, lambda k: self._rows(f"dy {above[k]}"))
-        self.h = Indexed("g.h", [*range(L + 1)], lambda k: self._rows(f"dy {hidden[k]}"))
-        self.W = Indexed("g.W", indices, lambda k: self._parameter(self._name(k, "W")))
-        self.b = Indexed("g.b", with_bias, lambda k: self._parameter(self._name(k, "b")))
-        self.factors = Indexed("g.factors", indices, lambda k: (self.a[k], self.values.h[k - 1]))
-        self.values = Values(self)
-        self.values.a = Indexed("g.values.a", indices, lambda k: self._rows(f"y {above[k]}"))
-        self.values.h = Indexed(
-            "g.values.h", [*range(L + 1)], lambda k: self._rows(f"y {hidden[k]}")
+        hidden = dict(enumerate(layout.affine)) | {L: last}
+        weights = {k: f"{layout.names[position]}.W" for k, position in enumerate(layout.affine, 1)}
+        biases = {k: name.removesuffix("W") + "b" for k, name in weights.items()}
+        biases = {k: name for k, name in biases.items() if name in layout.slots}
+        self.a = Indexed("g.a", {k: f"dy {i}" for k, i in above.items()}, self._rows)
+        self.h = Indexed("g.h", {k: f"dy {i}" for k, i in hidden.items()}, self._rows)
+        self.W = Indexed("g.W", weights, self._parameter)
+        self.b = Indexed("g.b", biases, self._parameter)
+        self.factors = Indexed(
+            "g.factors", {k: f"{above[k]} {hidden[k - 1]}" for k in above}, self._factors
         )
+        self.values = Values(self)
+        self.values.a = Indexed("g.values.a", {k: f"y {i}" for k, i in above.items()}, self._rows)
+        self.values.h = Indexed("g.values.h", {k: f"y {i}" for k, i in hidden.items()}, self._rows)
 
     # quantities of the whole pass
 
@@ -195,13 +196,17 @@ class Gradients:
                 rows.append((f"b[{k}]", "E9", self.b[k]))
             if k > 1:
                 rows.append((f"h[{k - 1}]", "E6", self.h[k - 1]))
+        for name, slot in self._layout.slots.items():
+            if not self._layout.layers[slot.layer].affine:
+                rows.append((name, "E7", self[name]))
         if self._dy[0] is not None:
             rows.append(("x", "E6", self.x))
-        lines = ["quantity  equation  shape           norm"]
+        wide = max(8, *(len(name) for name, _, _ in rows)) + 2
+        lines = [f"{'quantity':<{wide}}equation  shape           norm"]
         with np.errstate(all="ignore"):
             for name, equation, array in rows:
                 norm = np.linalg.norm(array)
-                lines.append(f"{name:<10}{equation:<10}{array.shape!s:<16}{norm:.4g}")
+                lines.append(f"{name:<{wide}}{equation:<10}{array.shape!s:<16}{norm:.4g}")
         return "\n".join(lines)
 
     # how they are formed
@@ -247,18 +252,27 @@ class Gradients:
             raise ConfigError("g.x, g.h[0]: not formed; wanted net.gradients(input_gradient=True)")
         return array
 
-    def _name(self, k: int, key: str) -> str:
-        return f"{self._layout.names[self._layout.affine[k - 1]]}.{key}"
+    def _factors(self, boundaries: str) -> tuple[Array, Array]:
+        above, below = boundaries.split()
+        return self._rows(f"dy {above}"), self._rows(f"y {below}")
 
-    def _slot(self, k: int, key: str) -> Slot | None:
-        return self._layout.slots.get(self._name(k, key))
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_views": dict.fromkeys(self._views)}  # views of a copy's own flat
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for name in state["_views"]:
+            self._views[name] = self._view(name)
+
+    def _view(self, name: str) -> Array:
+        slot = self._layout.slots[name]
+        return self._flat[slot.start : slot.stop].reshape(slot.shape)
 
     def _parameter(self, name: str) -> Array:
         """One parameter's gradient, formed on first use, as a view of flat."""
         if name not in self._views:
             slot = self._layout.slots[name]
-            vector = self._flat[slot.start : slot.stop]
-            view = vector.reshape(slot.shape)
+            view = self._view(name)
             delta, h = self._dy[slot.layer + 1], self._y[slot.layer]
             assert delta is not None
             assert h is not None
@@ -266,7 +280,7 @@ class Gradients:
             if affine and slot.key == "W":
                 outer_sum(delta, h, out=view)  # E8
                 if self._decay is not None:
-                    vector += self._decay[slot.start : slot.stop]
+                    view += self._decay[slot.start : slot.stop].reshape(slot.shape)
             elif affine:
                 bias_sum(delta, out=view)  # E9
             self._views[name] = view

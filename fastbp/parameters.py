@@ -24,6 +24,7 @@ class Parameters:
     params: Named
     buffers: Named
     optimizer_state: OptimizerState | None
+    _plan: Plan | None
     _rng: np.random.Generator
     _seed: int  # keys the layers' random numbers
 
@@ -49,7 +50,7 @@ class Parameters:
                 for key, array in arrays.items()
             }
         )
-        self._plan: Plan | None = None
+        self._plan = None
         self._lock = threading.RLock()  # the plan's buffers serve one thread at a time
 
     def _new_plan(self, rows: int) -> Plan:

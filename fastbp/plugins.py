@@ -338,9 +338,10 @@ def _make(kind: str, name: str, config: dict[str, Any]) -> Any:
         raise ConfigError(f"{kind}: got {name!r}{given} ({exc}); pass {cls.__name__}(...)") from exc
 
 
-def _import(value: str) -> Any:
+def _import(value: str) -> type[Any]:
     module, _, attribute = value.partition(":")
-    return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+    part: type[Any] = getattr(importlib.import_module(module), attribute)
+    return part
 
 
 @functools.cache
@@ -376,6 +377,7 @@ def _enabled(kind: str) -> list[Entry]:
 def _load(entry: Entry) -> type[Any]:
     if entry in _loaded:
         return _loaded[entry]
+    part: Any
     try:
         part = _scan(entry.kind)[entry].load()
     except Exception as exc:
@@ -383,10 +385,9 @@ def _load(entry: Entry) -> type[Any]:
     base = _import(BASES[entry.kind])
     if not (isinstance(part, type) and issubclass(part, base)):
         raise PluginError(f"{entry} is {part!r}; wanted a subclass of fastbp's {base.__name__}")
-    if part.contract != CONTRACT:
-        raise PluginError(
-            f"{entry} keeps contract {part.contract!r}; this fastbp keeps {CONTRACT}"
-        )
+    contract = getattr(part, "contract", None)
+    if contract != CONTRACT:
+        raise PluginError(f"{entry} keeps contract {contract!r}; this fastbp keeps {CONTRACT}")
     _loaded[entry] = part
     _registered.cache_clear()
     return part
@@ -402,8 +403,8 @@ def _registered(cls: type[Any]) -> Entry | None:
     for entry, part in _loaded.items():
         if part is cls:
             return entry
-    kind = next((kind for kind, base in BASES.items() if issubclass(cls, _import(base))), None)
-    for entry in _candidates(kind, cls):  # imported by its module's name, not through `get`
+    kinds = [kind for kind, base in BASES.items() if issubclass(cls, _import(base))]
+    for entry in _candidates(kinds, cls):  # imported by its module's name, not through `get`
         try:
             if _load(entry) is cls:
                 return entry
@@ -412,11 +413,12 @@ def _registered(cls: type[Any]) -> Entry | None:
     return None
 
 
-def _candidates(kind: str | None, cls: type[Any]) -> Iterator[Entry]:
+def _candidates(kinds: list[str], cls: type[Any]) -> Iterator[Entry]:
     package = cls.__module__.partition(".")[0]
-    for entry in _enabled(kind) if kind is not None else ():
-        if re.split("[.:]", entry.value)[0] == package:
-            yield entry
+    for kind in kinds:
+        for entry in _enabled(kind):
+            if re.split("[.:]", entry.value)[0] == package:
+                yield entry
 
 
 def _is_name(name: str) -> bool:

@@ -112,22 +112,25 @@ def assert_network(net, X, y):
     assert_equal("step", net.flat - stepped.flat, gradient, slack=10)
 
 
-def ratio(thing, yardstick, pairs=11, seconds=0.01):
+def ratio(thing, yardstick, seconds=0.3):
     """Time of `thing` as a multiple of `yardstick`'s, in this process; below 1 is faster.
 
-    They run in turn, A B A B, each for about `seconds` a time; the result is the median over the
-    pairs. A machine's drift (2x within a minute where cores are shared) falls on both alike.
+    They run in turn, A B A B, and the result is the median over 11 to 101 pairs, which take about
+    `seconds`. A turn is about a millisecond, or one call: shorter than a scheduler's time slice,
+    so that where cores are shared most pairs are not interrupted.
     """
-    calls = [max(1, round(seconds / _time(f, _enough(f)))) for f in (thing, yardstick)]
+    calls = [max(1, round(1e-3 / _seconds(function))) for function in (thing, yardstick)]
+    pair = _time(thing, calls[0]) + _time(yardstick, calls[1])
+    pairs = min(max(round(seconds / pair), 11), 101)
     return statistics.median(
         _time(thing, calls[0]) / _time(yardstick, calls[1]) for _ in range(pairs)
     )
 
 
-def _enough(function):
-    """Calls that fill a millisecond, so that a slow first call does not set the count."""
+def _seconds(function):
+    """Time of a call, roughly: over a millisecond of calls, after a first one that may be slow."""
     function()
-    return max(1, round(1e-3 / max(_time(function, 1), 1e-7)))
+    return _time(function, max(1, round(1e-3 / max(_time(function, 1), 1e-7))))
 
 
 def _time(function, calls):

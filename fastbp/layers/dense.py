@@ -12,7 +12,8 @@ from fastbp.checks import Array
 from fastbp.errors import ConfigError
 from fastbp.kernels import bias_sum, dense_backward, dense_forward, outer_sum
 from fastbp.kernels.builtin import dense_capsule
-from fastbp.layers.base import Context, Layer, LayerSpec
+from fastbp.kernels.context import Context
+from fastbp.layers.base import Layer, LayerSpec
 
 INITS = ("auto", "he", "glorot", "lecun", "zeros")
 

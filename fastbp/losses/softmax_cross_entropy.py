@@ -61,7 +61,7 @@ class SoftmaxCrossEntropy(Loss):
         np.negative(out, out=out, where=p != 0)
 
     def decide(self, y_hat: Array) -> Array:
-        return np.argmax(y_hat, axis=1).astype(np.int64, copy=False)
+        return np.asarray(np.argmax(y_hat, axis=1), dtype=np.int64)
 
     def correct(self, y_hat: Array, targets: Array) -> Array:
         truth = targets if targets.ndim == 1 else np.argmax(targets, axis=1)

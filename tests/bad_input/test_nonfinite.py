@@ -34,10 +34,10 @@ def test_infinities_that_cancel_are_found(net, X, y, refuses):
 
 
 def test_finite_numbers_with_an_infinite_sum_pass(net, y):
+    net.flat[:] = 0
     X = np.full((5, 3), 3e38)
-    assert np.isfinite(net.gradients(X * [1, 0, 0], y).values.x).all()
     with np.errstate(all="raise"):
-        assert net.gradients(X * 1e-30, y).loss > 0
+        assert net.gradients(X, y).loss == pytest.approx(np.log(3))
 
 
 TARGETS = {

@@ -1,0 +1,69 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+class Plan:
+    layout: Any
+    loss: Any
+    y: list[NDArray[Any]]
+    dy: list[NDArray[Any]]
+    flat: NDArray[Any]
+    grads: list[dict[str, NDArray[Any]]]
+    capacity: int
+
+    def __init__(self, layout: Any, loss: Any, capacity: int, labels: Sequence[str]) -> None: ...
+    def bind(
+        self,
+        theta: NDArray[Any],
+        params: list[dict[str, NDArray[Any]]],
+        buffers: list[dict[str, NDArray[Any]]],
+        seed: int,
+        step: int,
+    ) -> None: ...
+    def forward(
+        self,
+        x: NDArray[Any],
+        training: bool = False,
+        out: NDArray[Any] | None = None,
+        first_row: int = 0,
+    ) -> NDArray[Any]: ...
+    def losses(self, targets: NDArray[Any], gradient: bool) -> NDArray[np.float64]: ...
+    def upstream(self) -> NDArray[Any]: ...
+    def backward(
+        self,
+        x: NDArray[Any],
+        input_gradient: NDArray[Any] | None = None,
+        factors_only: bool = False,
+    ) -> None: ...
+    def gradients(
+        self,
+        x: NDArray[Any],
+        targets: NDArray[Any],
+        weight: NDArray[np.float64] | None,
+        scale: float,
+        *,
+        training: bool = False,
+        input_gradient: NDArray[Any] | None = None,
+        factors_only: bool = False,
+        rows: NDArray[Any] | None = None,
+    ) -> float: ...
+    def train(
+        self,
+        x: NDArray[Any],
+        targets: NDArray[Any],
+        weight: NDArray[np.float64] | None,
+        scale: float,
+        *,
+        l2: float = 0.0,
+        rule: tuple[Any, ...] | None = None,
+        slots: Sequence[NDArray[Any]] = (),
+        t: int = 1,
+        rows: NDArray[Any] | None = None,
+    ) -> float: ...
+    def add_l2(self, l2: float) -> float: ...
+
+def arena(
+    shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any]
+) -> list[NDArray[Any]]: ...
