@@ -61,10 +61,9 @@ def test_dtypes_by_any_name(dtype):
     assert bp.mlp([2, 2], dtype=dtype).dtype == np.dtype(dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int32", complex, ">f4", "nonsense", None and 0, 3])
+@pytest.mark.parametrize("dtype", ["float16", "int32", complex, ">f4", "nonsense", 3, None])
 def test_other_dtypes_are_refused(dtype):
-    if dtype is None:  # NumPy's None is float64
-        return
+    """None too, which NumPy takes for float64 and nobody else for anything but the default."""
     with pytest.raises(bp.DtypeError, match="dtype: got .*; wanted float32 or float64"):
         bp.mlp([2, 2], dtype=dtype)
 
@@ -423,8 +422,8 @@ def test_state_dict_is_a_copy_by_name(trained):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (lambda s: s.pop("dense2.b"), bp.UnknownNameError, r"missing \['dense2\.b'\], unknown \[\]"),
-        (lambda s: s.update(x=1), bp.UnknownNameError, r"missing \[\], unknown \['x'\]"),
+        (lambda s: s.pop("dense2.b"), bp.UnknownNameError, r"^state: .*\['dense2\.b'\]"),
+        (lambda s: s.update(x=1), bp.UnknownNameError, r"^state: .*\['x'\]"),
         (lambda s: s.update({"dense2.b": 0.0}), bp.ShapeError, r"dense2\.b: got shape \(\); wan"),
         (lambda s: s.update({"dense2.b": ["a"] * 3}), bp.DtypeError, r"dense2\.b: got dtype"),
         (lambda s: s.update({"dense2.b": [1j] * 3}), bp.DtypeError, r"dense2\.b: got dtype"),

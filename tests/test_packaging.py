@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from fastbp import plugins
+from fastbp import kernels, plugins
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -43,21 +43,25 @@ def test_the_sdist_holds_every_source_and_nothing_generated(archives):
     with tarfile.open(archives[0]) as archive:
         members = [PurePosixPath(member.name) for member in archive if member.isfile()]
     names = {member.relative_to(member.parts[0]).as_posix() for member in members}
-    wanted = sources(".py", ".pyx", ".pxd", ".pyi", "py.typed", ".npz", ".txt")
+    generated = {f"fastbp/kernels/{stem}.c" for stem in KERNELS}
+    wanted = sources(".py", ".pyx", ".pxd", ".pyi", ".c", ".h", "py.typed", ".npz", ".txt")
     wanted |= {"pyproject.toml", "setup.py", "README.md", "LICENSE"}
-    assert wanted <= names
-    assert not {name for name in names if name.endswith((".c", ".so", ".pyd", ".pyc"))}
+    assert wanted - generated <= names
+    assert not names & generated
+    assert not {name for name in names if name.endswith((".so", ".pyd", ".pyc"))}
 
 
 @pytest.mark.slow
 def test_the_wheel_holds_what_runs_and_no_sources_of_it(archives):
     with zipfile.ZipFile(archives[1]) as archive:
         sizes = {info.filename: info.compress_size for info in archive.infolist()}
-    assert sources(".py", ".pxd", ".pyi", "py.typed", ".npz", ".txt") <= set(sizes)
+    wanted = sources(".py", ".pxd", ".pyi", "py.typed", ".npz", ".txt")
+    wanted |= {path for path in sources(".h") if path.startswith("fastbp/include/")}
+    assert wanted <= set(sizes)
     compiled = {name for name in sizes if name.endswith(tuple(EXTENSION_SUFFIXES))}
     assert sorted(PurePosixPath(name).name.partition(".")[0] for name in compiled) == KERNELS
     assert {PurePosixPath(name).parent.as_posix() for name in compiled} == {"fastbp/kernels"}
-    assert not {name for name in sizes if name.endswith((".c", ".pyx", ".pyc"))}
+    assert not {name for name in sizes if name.endswith((".c", ".pyx", ".pyc")) or "/src/" in name}
     assert {name.split("/")[0].split("-")[0] for name in sizes} == {"fastbp"}
     data = {name: size for name, size in sizes.items() if name.startswith("fastbp/data/")}
     assert 0 < sum(data.values()) <= 100_000
@@ -110,11 +114,12 @@ def test_entry_points_and_the_built_in_table_agree():
             assert isinstance(getattr(importlib.import_module(module), name), type)
 
 
-def test_every_kernel_has_its_declarations_its_stub_and_its_test():
+def test_every_compiled_module_has_a_stub_and_every_family_of_kernels_a_test():
     for stem in KERNELS:
-        assert (ROOT / f"fastbp/kernels/{stem}.pxd").is_file()
-        assert (ROOT / f"fastbp/kernels/{stem}.pyi").is_file()
-        assert (ROOT / f"tests/kernels/test_{stem}.py").is_file()
+        assert (ROOT / f"fastbp/kernels/{stem}.pyi").is_file(), stem
+    for module in {getattr(kernels, name).__module__ for name in kernels.__all__}:
+        stem = module.rpartition(".")[2]
+        assert (ROOT / f"tests/kernels/test_{stem}.py").is_file(), stem
 
 
 def test_setup_py_only_lists_extensions():

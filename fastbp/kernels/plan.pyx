@@ -49,6 +49,7 @@ cdef struct Node:  # one layer, its table and where its numbers stand
     void** pointers  # params, grads, buffers, saved: what the call points to
     int64_t* offsets  # of the parameters in the flat vector, in numbers
     int n_params
+    int weight  # which parameter is W, when the layer is affine
     int n_buffers
     int n_saved
 
@@ -138,6 +139,7 @@ cdef class Plan:
             layer, spec = layout.layers[i], layout.specs[i]
             node.n_in, node.n_out = layout.widths[i], layout.widths[i + 1]
             node.affine = layer.affine
+            node.weight = list(spec.params).index("W") if layer.affine else 0
             node.n_params, node.n_buffers = len(spec.params), len(spec.buffers)
             node.n_saved = len(spec.saved)
             node.pointers = <void**>PyMem_Calloc(
@@ -408,7 +410,7 @@ cdef class Plan:
                 if dx != NULL:  # E6; E8 and E9 wait until they are asked for
                     the_host().gemm[self.type](
                         0, 0, self.rows, node.n_in, node.n_out, 1, node.dy, node.n_out,
-                        node.pointers[0], node.n_in, 0, dx, node.n_in)
+                        node.pointers[node.weight], node.n_in, 0, dx, node.n_in)
             elif node.table.body == PYTHON:
                 code = self.py_backward(i, dx != NULL)
             elif node.table.body == LAYER:
@@ -445,7 +447,7 @@ cdef class Plan:
         for i in range(self.count):
             node = &self.nodes[i]
             if node.affine:
-                at = node.offsets[0] * self.itemsize
+                at = node.offsets[node.weight] * self.itemsize
                 if self.type:
                     total += add_l2_double(
                         <double*>(g + at), <double*>(theta + at), l2, node.n_in * node.n_out)

@@ -1,0 +1,52 @@
+/* Hyperbolic tangent: h = tanh(a), taken in double for both types. */
+#ifndef real
+#include <fastbp/plugin.h>
+#include <math.h>
+
+#define BODY "tanh.c"
+#include "both_types.h"
+
+const fastbp_elementwise fastbp_tanh = {
+    .struct_size = sizeof(fastbp_elementwise),
+    .minor = FASTBP_MINOR,
+    .flags = FASTBP_ROWS_INDEPENDENT | FASTBP_INFALLIBLE,
+    .f = {forward_f32, forward_f64},
+    .df = {derivative_f32, derivative_f64},
+    .backward = {backward_f32, backward_f64},
+};
+
+#else
+
+/* E2: h = tanh(a); a, h (n,). */
+static int TYPED(forward)(const fastbp_call *call, int64_t n, const void *a_, void *h_) {
+    const real *a = a_;
+    real *h = h_;
+    (void)call;
+    for (int64_t i = 0; i < n; i++)
+        h[i] = (real)tanh((double)a[i]);
+    return FASTBP_OK;
+}
+
+/* g'(a) = (1 - h)(1 + h), which loses nothing near h = ±1, where 1 - h² would; h, out (n,). */
+static int TYPED(derivative)(const fastbp_call *call, int64_t n, const void *a, const void *h_,
+                             void *out_) {
+    const real *h = h_;
+    real *out = out_;
+    (void)call, (void)a;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (1 - h[i]) * (1 + h[i]);
+    return FASTBP_OK;
+}
+
+/* E7: forward is h = tanh(a), so da = dh (1 - h²); h, dh, da (n,). */
+static int TYPED(backward)(const fastbp_call *call, int64_t n, const void *a, const void *h_,
+                           const void *dh_, void *da_) {
+    const real *h = h_, *dh = dh_;
+    real *da = da_;
+    (void)call, (void)a;
+    for (int64_t i = 0; i < n; i++)
+        da[i] = dh[i] * ((1 - h[i]) * (1 + h[i]));
+    return FASTBP_OK;
+}
+
+#endif
