@@ -16,6 +16,7 @@ DEBUG = os.environ.get("FASTBP_DEBUG") == "1"
 # Handed over from here because Cython refuses a misspelt directive here and ignores it in a file.
 DIRECTIVES = {
     "language_level": 3,
+    "auto_pickle": False,
     "cdivision": True,
     "autotestdict": False,
     "boundscheck": DEBUG,

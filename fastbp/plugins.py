@@ -1,13 +1,14 @@
 """From a name to a part's class: the built-in parts, and those that other packages bring.
 
-A package brings parts by entry points in the groups ``fastbp.layers`` and ``fastbp.losses``. Listing
-names loads nothing; a part is loaded when its name is asked for, and one that fails disturbs no
-other. The built-in parts stand here as strings, the same ones that stand as entry points in
-pyproject.toml, and answer first, so that they cost no look at what is installed.
+A package brings parts by entry points in the groups ``fastbp.layers`` and ``fastbp.losses``.
+Listing names loads nothing; a part is loaded when its name is asked for, and one that fails
+disturbs no other. The built-in parts stand here as strings, the same ones that stand as entry
+points in pyproject.toml, and answer first, so that they cost no look at what is installed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib
@@ -104,8 +105,8 @@ def available(kind: str) -> list[str]:
     >>> {"dense", "relu"} <= set(bp.plugins.available("layer"))
     True
     """
-    names = {entry.name for entry in _enabled(kind) if _is_name(entry.name)}
-    return sorted(names | _builtin(kind).keys())
+    names = {found.point.name for found in _enabled(kind)}
+    return sorted({name for name in names if _is_name(name)} | _builtin(kind).keys())
 
 
 def get(kind: str, name: str) -> type[Any]:
@@ -141,19 +142,18 @@ def get(kind: str, name: str) -> type[Any]:
     if name in _builtin(kind):
         return _import(_builtin(kind)[name])
     distribution, _, short = name.rpartition(":")
-    found = [
-        entry
-        for entry in _enabled(kind)
-        if entry.name == short and (not distribution or _same(entry.distribution, distribution))
-    ]
-    if not found and distribution == "fastbp" and short in _builtin(kind):
+    if _same(distribution, "fastbp") and short in _builtin(kind):
         return _import(_builtin(kind)[short])
+    found = [found for found in _enabled(kind) if found.point.name == short]
+    if distribution:
+        found = [found for found in found if _same(found.entry.distribution, distribution)]
     if not found:
         raise UnknownNameError(_unknown(kind, name))
+    entries = [found.entry for found in found]
     if len(found) > 1:
         raise PluginError(
-            f"{kind} {short!r} is brought by {' and by '.join(map(str, found))}; pick one as "
-            f"{found[0].distribution + ':' + short!r}, or disable one with FASTBP_DISABLE_PLUGINS"
+            f"{kind} {short!r} is brought by {' and by '.join(map(str, entries))}; pick one as "
+            f"{entries[0].distribution + ':' + short!r}, or disable one with FASTBP_DISABLE_PLUGINS"
         )
     return _load(found[0])
 
@@ -259,7 +259,8 @@ def describe() -> list[Description]:
         for name in sorted(_builtin(kind)):
             rows.append(Description(kind, name, "fastbp", _own_version(), CONTRACT, "built-in"))
     for kind in GROUPS:
-        entries, enabled = _scan(kind), _enabled(kind)
+        enabled = [found.entry for found in _scan(kind) if not _is_disabled(found)]
+        entries = [found.entry for found in _scan(kind)]
         for entry in sorted(entries, key=lambda entry: (entry.name, entry.distribution)):
             part = _loaded.get(entry)
             same = [other for other in enabled if other.name == entry.name]
@@ -319,6 +320,22 @@ _loaded: dict[Entry, type[Any]] = {}
 _warned: set[Entry] = set()
 
 
+class _Found:
+    """An entry point, and its distribution once that is asked for: a file is read for it."""
+
+    def __init__(self, kind: str, point: EntryPoint) -> None:
+        self.kind, self.point = kind, point
+
+    @functools.cached_property
+    def entry(self) -> Entry:
+        try:
+            metadata = self.point.dist.metadata  # type: ignore[union-attr]  # None: caught as well
+            name, version = metadata["Name"] or "unknown", metadata["Version"] or "unknown"
+        except Exception:  # a folder without its METADATA, left behind by an installation
+            name = version = "unknown"
+        return Entry(self.kind, self.point.name, self.point.value, name, version)
+
+
 def _builtin(kind: str) -> dict[str, str]:
     if not isinstance(kind, str) or kind not in BUILTIN:
         raise ConfigError(f"kind: got {kind!r}; wanted {' or '.join(map(repr, BUILTIN))}")
@@ -345,25 +362,36 @@ def _import(value: str) -> type[Any]:
 
 
 @functools.cache
-def _scan(kind: str) -> dict[Entry, EntryPoint]:
+def _scan(kind: str) -> tuple[_Found, ...]:
     """All entry points of a kind but fastbp's own, from one look at the installed packages."""
-    from importlib.metadata import entry_points  # 55 ms, which built-in names do not pay
-
-    found = {}
-    for point in entry_points(group=GROUPS[kind]):
-        dist = point.dist
-        name, version = (dist.name, dist.version) if dist is not None else ("unknown", "unknown")
-        if not _same(name, "fastbp"):
-            found[Entry(kind, point.name, point.value, name, version)] = point
-    return found
+    own = _builtin(kind)
+    points = _entry_points(GROUPS[kind])
+    return tuple(_Found(kind, point) for point in points if own.get(point.name) != point.value)
 
 
-def _enabled(kind: str) -> list[Entry]:
-    _builtin(kind)
-    off = {_plain(name) for name in os.environ.get("FASTBP_DISABLE_PLUGINS", "").split(",")}
-    entries = [e for e in _scan(kind) if "all" not in off and _plain(e.distribution) not in off]
-    for entry in entries:
-        if entry.name in BUILTIN[kind] and entry not in _warned:
+def _entry_points(group: str) -> list[EntryPoint]:
+    from importlib.metadata import distributions, entry_points  # 55 ms; built-in names do not pay
+
+    try:
+        return list(entry_points(group=group))
+    except Exception:  # one damaged entry_points.txt spoils that call; the others are still good
+        found: dict[str, list[EntryPoint]] = {}
+        for dist in distributions():
+            with contextlib.suppress(Exception):
+                found.setdefault(_plain(dist.name), list(dist.entry_points.select(group=group)))
+        return [point for points in found.values() for point in points]
+
+
+def _is_disabled(found: _Found) -> bool:
+    off = {_plain(name) for name in os.environ.get("FASTBP_DISABLE_PLUGINS", "").split(",")} - {""}
+    return "all" in off or (bool(off) and _plain(found.entry.distribution) in off)
+
+
+def _enabled(kind: str) -> list[_Found]:
+    enabled = [found for found in _scan(kind) if not _is_disabled(found)]
+    for found in enabled:
+        if found.point.name in BUILTIN[kind] and found.entry not in _warned:
+            entry = found.entry
             _warned.add(entry)
             warnings.warn(
                 f"{entry} has the name of a built-in part, which wins; "
@@ -371,16 +399,22 @@ def _enabled(kind: str) -> list[Entry]:
                 RuntimeWarning,
                 stacklevel=4,
             )
-    return entries
+    return enabled
 
 
-def _load(entry: Entry) -> type[Any]:
+def _load(found: _Found) -> type[Any]:
+    entry = found.entry
     if entry in _loaded:
         return _loaded[entry]
+    if not _is_name(entry.name):
+        raise PluginError(f"{entry}: its name is none; wanted small letters, digits and _")
     part: Any
     try:
-        part = _scan(entry.kind)[entry].load()
-    except Exception as exc:
+        part = found.point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # SystemExit too: a part does not end its user's program
+        importlib.invalidate_caches()  # so that the next try sees what was mended
         raise PluginError(f"{entry} could not be loaded ({type(exc).__name__}: {exc})") from exc
     base = _import(BASES[entry.kind])
     if not (isinstance(part, type) and issubclass(part, base)):
@@ -404,21 +438,21 @@ def _registered(cls: type[Any]) -> Entry | None:
         if part is cls:
             return entry
     kinds = [kind for kind, base in BASES.items() if issubclass(cls, _import(base))]
-    for entry in _candidates(kinds, cls):  # imported by its module's name, not through `get`
+    for found in _candidates(kinds, cls):  # imported by its module's name, not through `get`
         try:
-            if _load(entry) is cls:
-                return entry
+            if _load(found) is cls:
+                return found.entry
         except PluginError:
             continue  # whoever asks for that one by name is told
     return None
 
 
-def _candidates(kinds: list[str], cls: type[Any]) -> Iterator[Entry]:
+def _candidates(kinds: list[str], cls: type[Any]) -> Iterator[_Found]:
     package = cls.__module__.partition(".")[0]
     for kind in kinds:
-        for entry in _enabled(kind):
-            if re.split("[.:]", entry.value)[0] == package:
-                yield entry
+        for found in _enabled(kind):
+            if re.split("[.:]", found.point.value)[0] == package:
+                yield found
 
 
 def _is_name(name: str) -> bool:
@@ -435,12 +469,11 @@ def _same(one: str, other: str) -> bool:
 
 def _unknown(kind: str, name: str) -> str:
     names = available(kind)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name.rpartition(":")[2], names, n=1)
     text = f"{kind}: got {name!r}; wanted one of {', '.join(names)}"
     if close:
         text += f"; did you mean {close[0]!r}?"
-    enabled = _enabled(kind)
-    disabled = [str(entry) for entry in _scan(kind) if entry not in enabled]
+    disabled = [str(found.entry) for found in _scan(kind) if _is_disabled(found)]
     if disabled:
         text += f"; disabled by FASTBP_DISABLE_PLUGINS: {', '.join(disabled)}"
     return text

@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -93,14 +94,11 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(X, y):
 
 def test_a_gradient_that_is_not_finite_stops_before_the_update():
     net = bp.mlp([1, 1, 1], activation="tanh", loss="squared_error", dtype="float32", rng=0)
-    net.flat[...] = [1, 0, 1e-20, 0]
+    net.flat[...] = [1, 0, 1e30, 0]
     before = state_of(net)
-    with pytest.raises(bp.NonFiniteError, match="gradient|h_L|loss"):
-        net.step([[1.0]], [3e38], bp.SGD(0.1), sample_weight=[4.0])
-    net.params["dense2.W"][...] = 1e30  # the loss is fine, dW of the first layer is past float32
-    before = state_of(net)
-    with pytest.raises(bp.NonFiniteError, match="gradient: got -?inf"):
-        net.step([[1e-3]], [1e15], bp.SGD(0.1))
+    assert np.isfinite(net.loss([[1e-3]], [1.0]))  # about 1e54, but dW of layer 1 is past float32
+    with pytest.raises(bp.NonFiniteError, match="inf"):
+        net.step([[1e-3]], [1.0], bp.SGD(0.1, momentum=0.9))
     assert state_of(net) == before
 
 
@@ -173,10 +171,10 @@ def test_digits_are_learnt_from_the_default_settings():
     train, held_out = bp.data.split(digits)
     net = bp.mlp([64, 32, 10], rng=0)
     validation = images[held_out], digits[held_out]
-    history = net.fit(images[train], digits[train], epochs=8, validation_data=validation)
+    history = net.fit(images[train], digits[train], validation_data=validation)
     assert history.val_accuracy[-1] > 0.9
     assert net.optimizer_state.name == "Adam"
-    assert net.optimizer_state.steps == 8 * -(-len(train) // 64)
+    assert net.optimizer_state.steps == 20 * -(-len(train) // 64)
 
 
 # Callbacks
@@ -214,17 +212,17 @@ def test_a_true_return_value_stops_after_all_have_been_called(X, y):
     assert net.optimizer_state.steps == 3
 
 
+def fail(words):
+    raise ZeroDivisionError(words)
+
+
 def test_an_error_in_a_callback_comes_through_and_the_epoch_stays(X, y):
     net, other = network(), network()
     with pytest.raises(ZeroDivisionError, match="mine"):
-        net.fit(X, y, epochs=5, callbacks=[lambda net, history: 1 / 0 if False else fail("mine")])
+        net.fit(X, y, epochs=5, callbacks=[lambda *_: fail("mine")])
     other.fit(X, y, epochs=1)
     np.testing.assert_array_equal(net.flat, other.flat)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def fail(words):
-    raise ZeroDivisionError(words)
 
 
 def test_a_callback_may_use_the_network(X, y):
@@ -290,7 +288,7 @@ def test_every_row_comes_once_per_epoch(seen, X, batch_size):
 def test_rows_and_their_targets_stay_together(X):
     """With y = X w exactly, any mix-up of rows would leave a loss."""
     t, net = X @ [1.0, -2.0, 0.5], bp.mlp([3, 1], loss="squared_error", dtype="float64", rng=0)
-    net.fit(X, t, optimizer=bp.SGD(0.1), epochs=400, batch_size=3, sample_weight=np.arange(N) + 1)
+    net.fit(X, t, optimizer=bp.SGD(0.1), epochs=1000, batch_size=3, sample_weight=np.arange(N) + 1)
     np.testing.assert_allclose(net.params["dense1.W"], [[1.0, -2.0, 0.5]], atol=1e-6)
 
 
@@ -523,10 +521,11 @@ print("done")
 
 @pytest.mark.parametrize("tqdm", [True, False])
 def test_auto_shows_itself_on_a_pseudo_terminal(tqdm):
-    pty = pytest.importorskip("pty")
+    pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
     if tqdm:
         pytest.importorskip("tqdm")
     main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     try:
         process = subprocess.run(
             [sys.executable, "-c", TERMINAL.format(blocked=not tqdm)],

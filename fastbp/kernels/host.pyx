@@ -81,11 +81,11 @@ cdef void start_call(
 
 
 cdef void* pointer(object array) except? NULL:
-    # Where a C-contiguous array's numbers stand; the caller keeps the array alive.
+    # Where a C-contiguous array's numbers stand, NULL when it has none; the caller keeps it alive.
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
     PyBuffer_Release(&view)
-    return view.buf
+    return view.buf if view.len else NULL
 
 
 def random_uniform(seed, step, layer, first_row, out):
@@ -129,7 +129,7 @@ def random_uniform(seed, step, layer, first_row, out):
     checks.operand("out", out, out.shape, out=True)
     cdef int64_t rows = out.shape[0], count = out[:1].size
     wide = out if out.dtype == np.float64 else np.empty(out.shape)
-    cdef double* numbers = <double*>pointer(wide) if wide.size else NULL
+    cdef double* numbers = <double*>pointer(wide)
     cdef uint64_t key = seed, when = step, where = layer
     cdef int64_t first = first_row
     with nogil:

@@ -1,9 +1,10 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+@final
 class Plan:
     layout: Any
     loss: Any
@@ -13,7 +14,7 @@ class Plan:
     grads: list[dict[str, NDArray[Any]]]
     capacity: int
 
-    def __init__(self, layout: Any, loss: Any, capacity: int, labels: Sequence[str]) -> None: ...
+    def __new__(cls, layout: Any, loss: Any, capacity: int, labels: Sequence[str]) -> Self: ...
     def bind(
         self,
         theta: NDArray[Any],

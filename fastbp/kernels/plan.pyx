@@ -5,6 +5,7 @@ used again; a pass over fewer rows uses their first rows. A part with a C table 
 Python's lock; for a part written in Python the lock is taken for that call alone.
 """
 
+cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport NAN, isfinite, isnan
 from libc.stddef cimport size_t
@@ -17,7 +18,7 @@ from fastbp.kernels.context import Context
 
 from fastbp.kernels.host cimport pointer, start_call, the_host
 from fastbp.kernels.tables cimport (
-    ELEMENTWISE, LAYER, PYTHON, LayerTable, LossTable, read_layer, read_loss,
+    LAYER, PYTHON, LayerTable, LossTable, read_layer, read_loss,
 )
 from fastbp.kernels.update cimport Update, apply_update, read_rule
 from fastbp.plugin cimport (
@@ -69,6 +70,7 @@ cdef struct Pass:  # one run of the chain
     Stage stage
     double value
 
+@cython.final
 cdef class Plan:
     """Buffers for up to `capacity` rows of one network.
 
@@ -117,8 +119,8 @@ cdef class Plan:
         ]
         self._losses = np.empty(capacity)
         self._row_scale = np.empty(capacity)
-        self.loss_values = <double*>pointer(self._losses) if capacity else NULL
-        self.row_scale_values = <double*>pointer(self._row_scale) if capacity else NULL
+        self.loss_values = <double*>pointer(self._losses)
+        self.row_scale_values = <double*>pointer(self._row_scale)
         self._dy = None  # made by the first backward pass: prediction needs none
         self._read_parts()
 
@@ -158,8 +160,8 @@ cdef class Plan:
             node.call.message = self.message
             node.call.message_size = MESSAGE_SIZE
             for j, array in enumerate(self._saved[i].values()):
-                node.pointers[2 * node.n_params + node.n_buffers + j] = pointer(array) if array.size else NULL
-            node.y = <char*>pointer(self._y[i]) if self.capacity else NULL
+                node.pointers[2 * node.n_params + node.n_buffers + j] = pointer(array)
+            node.y = <char*>pointer(self._y[i])
             if node.table.body == LAYER and node.table.layer.scratch != NULL:
                 wanted = node.table.layer.scratch(
                     self.capacity, node.n_in, node.n_out, self.type)
@@ -196,22 +198,22 @@ cdef class Plan:
         self.seed, self.step = seed, step
         if theta is self._theta:
             return
-        base = <char*>pointer(theta) if theta.size else NULL
+        base = <char*>pointer(theta)
         for i in range(self.count):
             node = &self.nodes[i]
             for j in range(node.n_params):
                 node.pointers[j] = base + node.offsets[j] * self.itemsize
             for j, array in enumerate(buffers[i].values()):
-                node.pointers[2 * node.n_params + j] = pointer(array) if array.size else NULL
+                node.pointers[2 * node.n_params + j] = pointer(array)
         self._params, self._buffers, self._theta = params, buffers, theta
 
     def forward(self, x, bint training=False, out=None, int64_t first_row=0):
         """E1 and E2, layer by layer: fills y and returns h_L (in `out` when given)."""
-        cdef const char* start = <const char*>pointer(x) if x.size else NULL
+        cdef const char* start = <const char*>pointer(x)
         cdef char* end = NULL
         cdef int code
         self._use(len(x), training, first_row)
-        if out is not None and out.size:
+        if out is not None:
             end = <char*>pointer(out)
         self._x, self._out = x, out
         with nogil:
@@ -246,10 +248,10 @@ cdef class Plan:
         With `factors_only` the matrices of affine layers are left to be formed from (dy, x).
         """
         cdef int code
-        cdef const char* start = <const char*>pointer(x) if x.size else NULL
+        cdef const char* start = <const char*>pointer(x)
         cdef char* end = NULL
         self._need_gradient()
-        if input_gradient is not None and input_gradient.size:
+        if input_gradient is not None:
             end = <char*>pointer(input_gradient)
         self._x, self._dx = x, input_gradient
         with nogil:
@@ -287,10 +289,10 @@ cdef class Plan:
         cdef Update u
         cdef int code
         cdef bint finite = True
-        cdef void* theta = pointer(self._theta) if self._theta.size else NULL
+        cdef void* theta = pointer(self._theta)
         self._start(&p, x, targets, weight, scale, True, None)
         read_rule(&u, rule, slots, t)
-        cdef void* g = pointer(self.flat) if self.flat.size else NULL
+        cdef void* g = pointer(self.flat)
         cdef int64_t n = self.flat.size
         with nogil:
             code = self.c_chain(&p)
@@ -394,7 +396,8 @@ cdef class Plan:
             scale_rows_float(<float*>last.dy, p.row_scale, self.rows, last.n_out)
         return total * p.scale
 
-    cdef int c_backward(self, const char* x, char* input_gradient, bint factors_only) noexcept nogil:
+    cdef int c_backward(
+            self, const char* x, char* input_gradient, bint factors_only) noexcept nogil:
         # E6 to E9, from the last dy down.
         cdef Node* node
         cdef const char* below
@@ -537,7 +540,7 @@ cdef class Plan:
             widths = self.layout.widths[1:]
             self._dy = arena([(self.capacity, n) for n in widths], self.layout.dtype)
             for i in range(self.count):
-                self.nodes[i].dy = <char*>pointer(self._dy[i]) if self.capacity else NULL
+                self.nodes[i].dy = <char*>pointer(self._dy[i])
         if wanted and self.dy is None:
             self.dy = [array[:self.rows] for array in self._dy]
         return 0
@@ -550,7 +553,7 @@ cdef class Plan:
             return 0
         self.flat = arena([(self.layout.size,)], self.layout.dtype)[0]
         self.grads = self.layout.views(self.flat)
-        base = <char*>pointer(self.flat) if self.layout.size else NULL
+        base = <char*>pointer(self.flat)
         for i in range(self.count):
             node = &self.nodes[i]
             for j in range(node.n_params):
@@ -566,13 +569,13 @@ cdef class Plan:
         self._need_dy(True)
         self._need_gradient()
         self._x, self._out, self._dx = x, None, input_gradient
-        p.x = <const char*>pointer(x) if x.size else NULL
+        p.x = <const char*>pointer(x)
         p.targets = self._targets_of(targets)
         p.dx = NULL
-        if input_gradient is not None and input_gradient.size:
+        if input_gradient is not None:
             p.dx = <char*>pointer(input_gradient)
         p.weight = NULL
-        if weight is not None and weight.size:
+        if weight is not None:
             p.weight = <const double*>pointer(weight)
         p.scale, p.factors_only, p.value = scale, False, NAN
         p.row_scale = self.row_scale_values

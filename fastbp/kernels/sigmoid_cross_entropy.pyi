@@ -5,8 +5,6 @@ from numpy.typing import NDArray
 
 _F = TypeVar("_F", np.float32, np.float64)
 
-__pyx_capi__: dict[str, object]  # the C side, for cimport
-
 def sigmoid_cross_entropy(
     a: NDArray[_F], t: NDArray[_F], delta: NDArray[_F] | None = None
 ) -> NDArray[np.float64]: ...

@@ -5,8 +5,6 @@ from numpy.typing import NDArray
 
 _F = TypeVar("_F", np.float32, np.float64)
 
-__pyx_capi__: dict[str, object]  # the C side, for cimport
-
 def softmax(a: NDArray[_F], out: NDArray[_F] | None = None) -> NDArray[_F]: ...
 def softmax_cross_entropy(
     a: NDArray[_F], targets: NDArray[np.int64] | NDArray[_F], delta: NDArray[_F] | None = None

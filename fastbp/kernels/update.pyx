@@ -72,7 +72,7 @@ cdef int read_rule(Update* u, rule, slots, int64_t t) except -1:
     for i in range(len(rule) - 1):
         u.constants[i] = rule[i + 1]
     for i in range(len(slots)):
-        u.slots[i] = pointer(slots[i]) if slots[i].size else NULL
+        u.slots[i] = pointer(slots[i])
     return 0
 
 

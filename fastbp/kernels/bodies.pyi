@@ -1,0 +1,61 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.kernels.context import Context
+
+Arrays = dict[str, NDArray[Any]]
+
+class LayerBody:
+    layer: Any
+    spec: Any
+    dtype: np.dtype[Any]
+    label: str
+    python: bool
+    n_in: int
+
+    def __init__(
+        self, layer: Any, n_in: int, dtype: Any, python: bool = False, label: str | None = None
+    ) -> None: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def has_df(self) -> bool: ...
+    def forward(
+        self, params: Arrays, x: NDArray[Any], y: NDArray[Any], ctx: Context
+    ) -> None: ...
+    def backward(
+        self,
+        params: Arrays,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        dy: NDArray[Any],
+        dx: NDArray[Any] | None,
+        grads: Arrays,
+        ctx: Context,
+    ) -> None: ...
+    def df(
+        self, x: NDArray[Any], y: NDArray[Any], out: NDArray[Any], ctx: Context | None = None
+    ) -> None: ...
+
+class LossBody:
+    loss: Any
+    dtype: np.dtype[Any]
+    label: str
+    python: bool
+    n_out: int
+
+    def __init__(
+        self, loss: Any, n_out: int, dtype: Any, python: bool = False, label: str | None = None
+    ) -> None: ...
+    @property
+    def flags(self) -> int: ...
+    def loss_and_delta(
+        self,
+        a: NDArray[Any],
+        targets: NDArray[Any],
+        delta: NDArray[Any] | None,
+        losses: NDArray[np.float64] | None = None,
+    ) -> NDArray[Any]: ...
+    def y_hat(self, a: NDArray[Any], out: NDArray[Any]) -> None: ...
