@@ -30,6 +30,8 @@ COMPILE_ARGS = ["-O3", "-fno-math-errno", "-g" if DEBUG else "-g0"]
 
 
 KERNELS = Path("fastbp/kernels")
+# The built-in parts are C files of one form, like a plugin's; one module hands them all out.
+PARTS = sorted(path.name for path in KERNELS.glob("src/*.c") if path.name != "matmul.c")
 HEADERS = [*KERNELS.glob("*.pxd"), *KERNELS.glob("src/*"), *Path("fastbp").glob("**/plugin.*")]
 
 
@@ -42,12 +44,10 @@ def blas_macros() -> list[tuple[str, str]]:
 
 
 def extension(source: Path) -> Extension:
-    # the built-in parts are C files of one form, like a plugin's; one module hands them all out
-    parts = [path.as_posix() for path in sorted(KERNELS.glob("src/*.c"))]
-    parts = parts if source.stem == "builtin" else []
+    own = {"product": ["matmul.c"], "builtin": PARTS}.get(source.stem, [])
     ext = Extension(
         f"fastbp.kernels.{source.stem}",
-        [source.as_posix(), *parts],
+        [source.as_posix(), *(f"fastbp/kernels/src/{name}" for name in own)],
         include_dirs=["fastbp/include", "fastbp/kernels"],
         depends=sorted(path.as_posix() for path in HEADERS),
         define_macros=blas_macros(),

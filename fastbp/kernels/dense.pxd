@@ -1,6 +1,6 @@
 from cython cimport floating
 
-# E1, E6 of a dense layer; W (n_out, n_in); b may be NULL. Sizes must pass blas.fits.
+# E1, E6 of a dense layer; W (n_out, n_in); b may be NULL.
 
 cdef void c_dense_forward(
     const floating* x, const floating* W, const floating* b, floating* a,

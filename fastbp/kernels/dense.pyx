@@ -6,23 +6,20 @@ import numpy as np
 
 from fastbp import checks
 
-from fastbp.kernels.blas cimport c_gemm, c_gemv, origin, require_fits
+from fastbp.kernels.blas cimport origin
+from fastbp.kernels.product cimport c_product
 
 
 cdef void c_dense_forward(
         const floating* x, const floating* W, const floating* b, floating* a,
         Py_ssize_t batch, Py_ssize_t n_in, Py_ssize_t n_out) noexcept nogil:
     # E1: a = x Wᵀ + b; x (batch, n_in), W (n_out, n_in), b (n_out,) or NULL, a (batch, n_out).
-    cdef floating beta = 0
+    cdef bint add = b != NULL and n_out > 0
     cdef Py_ssize_t i
-    if b != NULL and n_out > 0:
-        beta = 1
+    if add:
         for i in range(batch):
             memcpy(a + i * n_out, b, n_out * sizeof(floating))
-    if batch == 1:
-        c_gemv(False, n_out, n_in, <floating>1, W, n_in, x, 1, beta, a, 1)
-    else:
-        c_gemm(False, True, batch, n_out, n_in, <floating>1, x, n_in, W, n_in, beta, a, n_out)
+    c_product(False, True, batch, n_out, n_in, x, n_in, W, n_in, add, a, n_out)
 
 
 cdef void c_dense_backward(
@@ -30,11 +27,7 @@ cdef void c_dense_backward(
         Py_ssize_t batch, Py_ssize_t n_in, Py_ssize_t n_out) noexcept nogil:
     # E6: forward is a = x Wᵀ + b, so dh = delta W;
     # delta (batch, n_out), W (n_out, n_in), dh (batch, n_in).
-    if batch == 1:
-        c_gemv(True, n_out, n_in, <floating>1, W, n_in, delta, 1, <floating>0, dh, 1)
-    else:
-        c_gemm(False, False, batch, n_in, n_out, <floating>1, delta, n_out, W, n_in,
-               <floating>0, dh, n_in)
+    c_product(False, False, batch, n_in, n_out, delta, n_out, W, n_in, False, dh, n_in)
 
 
 def dense_forward(x, W, b=None, out=None):
@@ -63,8 +56,7 @@ def dense_forward(x, W, b=None, out=None):
     DtypeError
         An argument is no array, or its dtype is not float32 or float64, or not that of x.
     ShapeError
-        The shapes do not fit, an array is not C-contiguous and aligned, or an axis is longer than
-        BLAS can count.
+        The shapes do not fit, an array is not C-contiguous and aligned.
     ConfigError
         `out` is read-only or shares memory with an input.
 
@@ -81,8 +73,6 @@ def dense_forward(x, W, b=None, out=None):
     """
     dtype = checks.operand("x", x, (None, None))
     checks.operand("W", W, (None, x.shape[1]), dtype)
-    require_fits("x", x)
-    require_fits("W", W)
     if b is not None:
         checks.operand("b", b, (W.shape[0],), dtype)
     if out is None:
@@ -148,8 +138,6 @@ def dense_backward(delta, W, out=None):
     """
     dtype = checks.operand("delta", delta, (None, None))
     checks.operand("W", W, (delta.shape[1], None), dtype)
-    require_fits("delta", delta)
-    require_fits("W", W)
     if out is None:
         out = np.empty((delta.shape[0], W.shape[1]), dtype)
     else:

@@ -10,7 +10,8 @@ import numpy as np
 from fastbp import checks
 from fastbp.errors import ConfigError
 
-from fastbp.kernels.blas cimport c_gemm, c_gemv
+from fastbp.kernels.blas cimport c_gemm
+from fastbp.kernels.product cimport c_product
 from fastbp.plugin cimport FASTBP_MINOR, fastbp_call, fastbp_host
 
 cdef extern from "src/random.h" nogil:
@@ -24,17 +25,9 @@ cdef void product(
         int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double alpha,
         const floating* A, int64_t lda, const floating* B, int64_t ldb, double beta,
         floating* C, int64_t ldc) noexcept nogil:
-    # C (m, n) = alpha op(A) op(B) + beta C; the shapes that a batch of one gives have their own way
-    cdef int64_t i, j
-    cdef floating slope
-    if m == 1 and not trans_a:  # E1 and E6: a row times a matrix
-        c_gemv(not trans_b, n if trans_b else k, k if trans_b else n, <floating>alpha, B, ldb,
-               A, 1, <floating>beta, C, 1)
-    elif k == 1 and trans_a and not trans_b and beta == 0:  # E8: one outer product
-        for i in range(m):
-            slope = <floating>alpha * A[i]
-            for j in range(n):
-                C[i * ldc + j] = slope * B[j]
+    # C (m, n) = alpha op(A) op(B) + beta C
+    if alpha == 1 and (beta == 0 or beta == 1) and not (trans_a and trans_b):
+        c_product(trans_a, trans_b, m, n, k, A, lda, B, ldb, beta == 1, C, ldc)
     else:
         c_gemm(trans_a, trans_b, m, n, k, <floating>alpha, A, lda, B, ldb, <floating>beta, C, ldc)
 

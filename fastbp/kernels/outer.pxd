@@ -1,6 +1,6 @@
 from cython cimport floating
 
-# E8 and E9: sums over the batch, on delta's scale. The sizes of c_outer_sum must pass blas.fits.
+# E8 and E9: sums over the batch, on delta's scale.
 
 cdef void c_outer_sum(
     const floating* delta, const floating* h, floating* dW,

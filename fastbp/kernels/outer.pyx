@@ -4,7 +4,8 @@ import numpy as np
 
 from fastbp import checks
 
-from fastbp.kernels.blas cimport c_gemm, origin, require_fits
+from fastbp.kernels.blas cimport origin
+from fastbp.kernels.product cimport c_product
 
 cdef void c_outer_sum(
         const floating* delta, const floating* h, floating* dW,
@@ -13,15 +14,13 @@ cdef void c_outer_sum(
     # delta (batch, n_out), h (batch, n_in), dW (n_out, n_in).
     cdef Py_ssize_t i, j
     cdef floating slope
-    if batch == 1:
-        # 21 µs at 256 x 784 in float32, against 31 µs for ger, which needs dW cleared first.
+    if batch == 1:  # one outer product: nothing to add up
         for i in range(n_out):
             slope = delta[i]
             for j in range(n_in):
                 dW[i * n_in + j] = slope * h[j]
     else:
-        c_gemm(True, False, n_out, n_in, batch, <floating>1, delta, n_out, h, n_in,
-               <floating>0, dW, n_in)
+        c_product(True, False, n_out, n_in, batch, delta, n_out, h, n_in, False, dW, n_in)
 
 
 cdef void c_bias_sum(
@@ -65,8 +64,7 @@ def outer_sum(delta, h, out=None):
     DtypeError
         An argument is no array, or its dtype is not float32 or float64, or not that of delta.
     ShapeError
-        The shapes do not fit, an array is not C-contiguous and aligned, or an axis is longer than
-        BLAS can count.
+        The shapes do not fit, an array is not C-contiguous and aligned.
     ConfigError
         `out` is read-only or shares memory with an input.
 
@@ -84,8 +82,6 @@ def outer_sum(delta, h, out=None):
     """
     dtype = checks.operand("delta", delta, (None, None))
     checks.operand("h", h, (delta.shape[0], None), dtype)
-    require_fits("delta", delta)
-    require_fits("h", h)
     if out is None:
         out = np.empty((delta.shape[1], h.shape[1]), dtype)
     else:
