@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import checks
+from fastbp import checks, plugins
 from fastbp.checks import Array
-from fastbp.errors import ConfigError, DtypeError
+from fastbp.errors import ConfigError, DtypeError, FastbpError, PluginCallError
 from fastbp.layout import Layout
 from fastbp.losses import Loss
 
@@ -66,7 +66,9 @@ class Batch:
             x, targets, weight = x[kept], targets[kept], weight[kept]
         copy = copy and kept is None  # taking rows has copied them
         x = checks.cast("X", x, layout.dtype, kept, copy=copy)
-        targets = loss.check_targets(targets, layout.n_out, layout.dtype, kept)
+        with plugins.blamed(loss, "check_targets"):
+            targets = loss.check_targets(targets, layout.n_out, layout.dtype, kept)
+        _check_targets(loss, targets, len(x), layout)
         if strict:
             checks.finite("X", x, kept)
             if targets.dtype.kind == "f":
@@ -131,6 +133,17 @@ class Batch:
         weight = None if self.weight is None else self.weight[order]
         rows = order if self.kept is None else self.kept[order]
         return Batch(x, self.targets[order], weight, rows, self.size)
+
+
+def _check_targets(loss: Loss, targets: Any, rows: int, layout: Layout) -> None:
+    """What a loss made of y can be read in C: it may be anybody's loss."""
+    classes = getattr(targets, "dtype", None) == np.int64
+    shape = (rows,) if classes else (rows, loss.target_width(layout.n_out))
+    try:
+        checks.operand("targets", targets, shape, np.dtype(np.int64) if classes else layout.dtype)
+    except FastbpError as exc:
+        name = plugins.label(loss)
+        raise PluginCallError(f"{name}: check_targets returned no such array ({exc})") from exc
 
 
 def generator(name: str, rng: Any) -> np.random.Generator:

@@ -102,6 +102,14 @@ def integer(name: str, value: Any, *, low: int) -> int:
     return int(value)
 
 
+def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
+    """One of the strings in `options`."""
+    if not isinstance(value, str) or value not in options:
+        wanted = ", ".join(map(repr, options[:-1])) + f" or {options[-1]!r}"
+        raise ConfigError(f"{name}: got {value!r}; wanted {wanted}")
+    return value
+
+
 def boolean(name: str, value: Any) -> bool:
     """True or False, and nothing that only looks like it."""
     if not isinstance(value, bool | np.bool_):
@@ -316,6 +324,7 @@ def class_targets(y: Array, n_out: int, dtype: np.dtype[Any], rows: Array | None
 
 
 def _classes(y: Array, n_out: int, rows: Array | None) -> Array:
+    y = y.copy()  # kernels index by labels, so nobody else may write into them once checked
     if y.dtype.kind == "f":
         whole = np.isfinite(y) & (y == np.floor(y))
         if not whole.all():

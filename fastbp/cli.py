@@ -39,6 +39,20 @@ Predict the classes or values of rows with a network that `fastbp train --out` s
 DATA is an .npz file with an array X. The predictions are written as an .npz file with y (classes
 or values) and, when the network gives probabilities, y_hat."""
 
+PLUGINS = """\
+List every layer and loss that is built in or that installed packages bring; nothing is loaded.
+
+`fastbp plugins check` tests plugins, `fastbp plugins new` begins one."""
+
+CHECK = """\
+Run fastbp's conformance kit on every installed plugin, or on the parts of one name or distribution
+(built-in ones too). Each runs in a process of its own, so that one that crashes or hangs is told
+like any other failure. The exit code is 1 when one does not pass."""
+
+NEW = """\
+Write a small package with one working, tested part into a new folder NAME, for you to edit. With
+--lang c it has a C body beside the Python body, and needs setuptools and a C compiler to build."""
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
@@ -109,6 +123,7 @@ def parser() -> Parser:
 
     info = _command(commands, "info", "print versions and what the machine offers")
     _add_json(info)
+    _add_plugins(commands)
     return top
 
 
@@ -135,12 +150,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.version:
             print(f"fastbp {importlib.import_module('fastbp').__version__}")
         elif options.command is None:
-            top.error("wanted a command: train, predict or info")
+            top.error("wanted a command: plugins, train, predict or info")
         else:
             importlib.import_module(f"fastbp.commands.{options.command}").run(options)
         sys.stdout.flush()
         return 0
-    except SystemExit as stop:  # argparse has printed its help or its complaint
+    except SystemExit as stop:  # argparse or the command has said what there is to say
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
         _complain("interrupted")
@@ -183,8 +198,33 @@ def _command(
     )
 
 
-def _add_json(command: Parser) -> None:
-    command.add_argument("--json", action="store_true", help="print one JSON object instead")
+def _add_json(command: Parser, default: object = False) -> None:
+    command.add_argument(
+        "--json", action="store_true", default=default, help="print one JSON object instead"
+    )
+
+
+def _add_plugins(commands: argparse._SubParsersAction[Parser]) -> None:
+    plugins = _command(commands, "plugins", "list, check or begin plugins", PLUGINS)
+    _add_json(plugins)
+    actions = plugins.add_subparsers(dest="action", metavar="ACTION", title="actions")
+
+    check = _command(actions, "check", "run the conformance kit on plugins", CHECK)
+    check.add_argument("name", nargs="?", metavar="NAME", help="a part or a distribution (all)")
+    check.add_argument(
+        "--timeout",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="for each plugin, after which it counts as hanging (%(default)g)",
+    )
+    # SUPPRESS: or this parser's default would overrule a --json that stands before the action
+    _add_json(check, default=argparse.SUPPRESS)
+
+    new = _command(actions, "new", "write a package with one part, to begin from", NEW)
+    new.add_argument("name", metavar="NAME", help="of the distribution and the new folder")
+    new.add_argument("--kind", choices=["layer", "loss", "elementwise"], required=True)
+    new.add_argument("--lang", choices=["python", "c"], default="python", help="(%(default)s)")
 
 
 def _widths(text: str) -> tuple[int, ...]:

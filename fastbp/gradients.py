@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp import plugins
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, UnknownNameError
 from fastbp.kernels import bias_sum, outer_sum
@@ -236,13 +237,15 @@ class Gradients:
             return self._y[0]
         if what == "y_hat value":
             y_hat = np.empty_like(self._y[-1])
-            self._loss.y_hat(self._y[-1], y_hat)
+            with plugins.blamed(self._loss, "y_hat"):
+                self._loss.y_hat(self._y[-1], y_hat)
             return y_hat
         if what == "y_hat":
             if self._targets is None:
                 raise ConfigError("g.y_hat: got gradients from vjp, which knows no loss")
             d_y_hat = np.empty_like(self._y[-1])
-            self._loss.y_hat_gradient(self._y[-1], self._targets, d_y_hat)
+            with plugins.blamed(self._loss, "y_hat_gradient"):
+                self._loss.y_hat_gradient(self._y[-1], self._targets, d_y_hat)
             scale = np.asarray(self._row_scale, dtype=d_y_hat.dtype)
             d_y_hat *= scale[:, None] if scale.ndim else scale
             return d_y_hat

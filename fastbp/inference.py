@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from fastbp import checks
+from fastbp import checks, plugins
 from fastbp.batch import Batch
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
@@ -109,7 +110,9 @@ class Inference(Parameters):
         >>> bp.mlp([3, 1], loss="squared_error", rng=0).predict(np.zeros((2, 3)))
         array([0., 0.], dtype=float32)
         """
-        return self._loss.decide(self._y_hat(X))
+        y_hat = self._y_hat(X)
+        with plugins.blamed(self._loss, "decide"):
+            return self._loss.decide(y_hat)
 
     def loss(
         self, X: Any, y: Any, *, sample_weight: Any = None, reduction: str = "mean"
@@ -119,7 +122,7 @@ class Inference(Parameters):
         Parameters
         ----------
         X : array-like, (batch, n_in)
-            NaN and infinity propagate.
+            NaN and infinity propagate, as they do in values and weights.
         y : array-like
             Classes (batch,), or rows of class probabilities (batch, n_out); values
             (batch, n_out), or (batch,) when there is one output.
@@ -144,8 +147,7 @@ class Inference(Parameters):
         >>> print(round(net.loss(np.zeros((4, 3)), [0, 1, 1, 0]), 4))
         0.6931
         """
-        if reduction not in ("mean", "sum", "none"):
-            raise ConfigError(f"reduction: got {reduction!r}; wanted 'mean', 'sum' or 'none'")
+        checks.choice("reduction", reduction, ("mean", "sum", "none"))
         batch = self._check(X, y, sample_weight, strict=False)
         scale = batch.scale(reduction) if reduction != "none" else 1.0
         losses = np.empty(len(batch.x))
@@ -156,8 +158,9 @@ class Inference(Parameters):
                 losses[start:stop] = plan.losses(batch.targets[start:stop], gradient=False)
         if reduction == "none":
             return batch.expand(losses)
-        total = losses.sum() if batch.weight is None else np.dot(batch.weight, losses)
-        return float(total * scale) + self._penalty()
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = losses.sum() if batch.weight is None else np.dot(batch.weight, losses)
+            return float(total * scale) + self._penalty()
 
     def _check(
         self, X: Any, y: Any, sample_weight: Any, *, strict: bool = True, copy: bool = False
@@ -167,12 +170,18 @@ class Inference(Parameters):
     def _y_hat(self, X: Any) -> Array:
         a = self.forward(X)
         y_hat = np.empty_like(a)
-        self._loss.y_hat(a, y_hat)
+        with plugins.blamed(self._loss, "y_hat"):
+            self._loss.y_hat(a, y_hat)
         return y_hat
 
-    def _blocks(self, rows: int) -> list[tuple[int, int]]:
+    def _blocks(self, rows: int) -> Iterator[tuple[int, int]]:
         size = BLOCK_ROWS if self._layout.rows_independent else max(rows, 1)
-        return [(start, min(start + size, rows)) for start in range(0, rows, size)]
+        start = 0
+        while start < rows:
+            # a row alone would be added up in another order, with other last bits
+            stop = rows if rows - start <= size + 1 else start + size
+            yield start, stop
+            start = stop
 
     def _plan_for(self, rows: int) -> Plan:
         """The network's own plan, bound to its parameters."""
@@ -190,4 +199,5 @@ class Inference(Parameters):
         if not self._l2:
             return 0.0
         weights = self._layout.weights(self._flat if flat is None else flat)
-        return self._l2 * float(sum(np.square(W, dtype=np.float64).sum() for W in weights))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._l2 * float(sum(np.square(W, dtype=np.float64).sum() for W in weights))

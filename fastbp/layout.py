@@ -12,9 +12,10 @@ import numpy as np
 
 from fastbp import checks, plugins
 from fastbp.checks import Array
-from fastbp.errors import ConfigError, ShapeError, UnknownNameError
+from fastbp.errors import ConfigError, PluginCallError, ShapeError, UnknownNameError
 from fastbp.layers import Layer, LayerSpec
 
+LARGEST = 2**48  # parameters: beyond any memory, and still safe to multiply by an item's size
 
 Views = list[dict[str, Array]]  # for each layer its arrays by name
 
@@ -79,11 +80,19 @@ class Layout:
                 self.slots[f"{name}.{key}"] = slot
                 start = slot.stop
         self.size = start
+        if start > LARGEST:
+            raise ConfigError(f"layers: got {start} parameters; wanted at most {LARGEST}")
 
     def _build(self) -> Iterator[LayerSpec]:
         n = self.n_in
         for layer in self.layers:
-            spec = layer.build(n, self.dtype)
+            with plugins.blamed(layer, "build"):
+                spec = layer.build(n, self.dtype)
+            try:
+                _check_spec(spec)
+            except (TypeError, ConfigError) as exc:
+                name = plugins.label(layer)
+                raise PluginCallError(f"{name}: build returned {spec!r} ({exc})") from exc
             yield spec
             n = spec.n_out
 
@@ -108,15 +117,34 @@ class Layout:
         ]
 
 
+def _check_spec(spec: Any) -> None:
+    """What `build` returned makes sense; a layer by anybody may come here."""
+    if not isinstance(spec, LayerSpec):
+        raise TypeError("wanted a LayerSpec")
+    checks.integer("n_out", spec.n_out, low=1)
+    for field in ("params", "buffers", "saved"):
+        shapes = getattr(spec, field)
+        if not isinstance(shapes, Mapping):
+            raise TypeError(f"{field}: got {shapes!r}; wanted a mapping of names to shapes")
+        for key, shape in shapes.items():
+            if not isinstance(key, str) or not key or "." in key:
+                raise ConfigError(f"{field}: got name {key!r}; wanted text without a dot")
+            if not isinstance(shape, tuple):
+                raise TypeError(f"{field}[{key!r}]: got {shape!r}; wanted a tuple of sizes")
+            for n in shape:
+                checks.integer(f"{field}[{key!r}]", n, low=0)
+
+
 class Named(Mapping[str, Array]):
     """Arrays by name. Writing to an entry writes into the array; none can be added or removed."""
 
-    def __init__(self, arrays: dict[str, Array]) -> None:
-        self._arrays = arrays
+    def __init__(self, symbol: str, arrays: dict[str, Array]) -> None:
+        self._symbol, self._arrays = symbol, arrays
 
     def __getitem__(self, name: str) -> Array:
         if not isinstance(name, str) or name not in self._arrays:
-            raise UnknownNameError(f"got {name!r}; wanted one of {', '.join(self._arrays)}")
+            known = ", ".join(self._arrays)
+            raise UnknownNameError(f"{self._symbol}: got {name!r}; wanted one of {known}")
         return self._arrays[name]
 
     def __setitem__(self, name: str, value: Any) -> None:

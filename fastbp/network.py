@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from fastbp import checkpoint, checks, plugins
 from fastbp import training as trainer  # `training` is an argument's name
 from fastbp.batch import Batch, generator
 from fastbp.checks import Array
-from fastbp.errors import ConfigError, FastbpError, ShapeError
+from fastbp.errors import ConfigError, FastbpError, PluginCallError, PluginError, ShapeError
 from fastbp.gradients import Gradients
 from fastbp.inference import Inference
 from fastbp.kernels.plan import Plan
@@ -82,7 +82,8 @@ class Network(Inference):
         source = generator("rng", rng)
         following = [*layout.layers[1:], None]
         for layer, after, params in zip(layout.layers, following, self._views, strict=True):
-            layer.init(params, source, after.gain if after is not None else 1.0)
+            with plugins.blamed(layer, "init"):
+                layer.init(params, source, after.gain if after is not None else 1.0)
         # a generator of its own: the caller's stays the caller's, and this one can be saved
         self._rng = np.random.Generator(np.random.PCG64(source.integers(2**63, size=2)))
         self._seed = int(source.integers(2**63))
@@ -131,8 +132,7 @@ class Network(Inference):
         >>> g.W[1].shape, g.b[2].shape, g.h[1].shape
         ((4, 3), (2,), (5, 4))
         """
-        if reduction not in ("mean", "sum"):
-            raise ConfigError(f"reduction: got {reduction!r}; wanted 'mean' or 'sum'")
+        checks.choice("reduction", reduction, ("mean", "sum"))
         batch = self._check(X, y, sample_weight, copy=True)
         scale = batch.scale(reduction)
         row_scale = batch.row_scale(scale, self.dtype)
@@ -360,12 +360,23 @@ class Network(Inference):
         The file holds arrays and JSON, no pickle. It is written beside and then renamed, so the
         old file stays whole until the new one is.
 
+        Parameters
+        ----------
+        path : str or path-like
+            Nothing is appended to it.
+
         Raises
         ------
         ConfigError
             A layer or loss is of a class that a file cannot name. Nothing was written.
         CheckpointError
             The file could not be written. The old file is as before.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib, fastbp as bp
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     bp.mlp([2, 3, 2], rng=0).save(pathlib.Path(folder, "net.npz"))
         """
         checkpoint.save(self, path)
 
@@ -383,13 +394,17 @@ class Network(Inference):
             return trainer.update(self, batch, scale, optimizer)
 
 
-def load(path: str | os.PathLike[str]) -> Network:
+def load(path: str | os.PathLike[str], *, parts: Mapping[str, type[Any]] | None = None) -> Network:
     """The network that :meth:`Network.save` wrote, with its optimizer state and generator.
 
     Parameters
     ----------
     path : str or path-like
-        Nothing in the file is executed.
+        Nothing in the file is executed. Plugins whose parts it names are imported, by the names
+        that their packages registered.
+    parts : mapping of str to class, optional
+        Layers and losses of one's own, which no package registers: a file names them after their
+        class, MyLoss as "my_loss". ``"distribution:name"`` stands in for a plugin's part.
 
     Returns
     -------
@@ -403,7 +418,12 @@ def load(path: str | os.PathLike[str]) -> Network:
     CheckpointError
         The file is damaged, or no fastbp network.
     UnknownNameError
-        A layer or loss in it is not known here.
+        A layer or loss in it is not known here; the message says what to install or to hand over.
+    PluginError, PluginCallError
+        A layer or loss could not be loaded, not made with the arguments in the file, or failed
+        while the network was built.
+    ConfigError
+        `parts` holds something that is no class of layers or losses.
 
     Examples
     --------
@@ -413,8 +433,18 @@ def load(path: str | os.PathLike[str]) -> Network:
     ...     bp.mlp([2, 3, 2], rng=0).save(path)
     ...     bp.load(path)
     Network(2, [Dense(3), ReLU(), Dense(2)], loss=SoftmaxCrossEntropy(), dtype='float32')
+
+    With a class of one's own:
+
+    >>> class MyLoss(bp.SquaredError):
+    ...     pass
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "net.npz")
+    ...     bp.mlp([2, 1], loss=MyLoss()).save(path)
+    ...     bp.load(path, parts={"my_loss": MyLoss}).loss_function
+    MyLoss()
     """
-    stored = checkpoint.read(path)
+    stored = checkpoint.read(path, parts)
     flat, buffers, state = stored["flat"], stored["buffers"], stored["optimizer_state"]
     network = Network.__new__(Network)
     try:
@@ -425,6 +455,8 @@ def load(path: str | os.PathLike[str]) -> Network:
         network._assemble(layout, stored["loss"], stored["l2"])
         network.flat = flat
         checkpoint.load_state_dict(network, {**network.params, **buffers})
+    except (PluginError, PluginCallError):  # a part, not the file, is at fault
+        raise
     except FastbpError as exc:
         raise checkpoint.damaged(path, exc) from exc
     network.optimizer_state, network._rng = state, stored["rng"]

@@ -11,11 +11,12 @@ import numpy as np
 
 from fastbp import checkpoint, plugins
 from fastbp.checks import Array
+from fastbp.errors import ConfigError
+from fastbp.kernels.plan import Plan
 from fastbp.layers import Layer
 from fastbp.layout import Layout, Named, Views
 from fastbp.losses import Loss
 from fastbp.optimizers import OptimizerState
-from fastbp.kernels.plan import Plan
 
 
 class Parameters:
@@ -29,7 +30,10 @@ class Parameters:
     _seed: int  # keys the layers' random numbers
 
     def _assemble(self, layout: Layout, loss: Loss, l2: float) -> None:
-        loss.target_width(layout.n_out)
+        with plugins.blamed(loss, "target_width"):
+            loss.target_width(layout.n_out)
+        if 2 * l2 > np.finfo(layout.dtype).max:
+            raise ConfigError(f"l2: got {l2}, which overflows {layout.dtype} when doubled")
         self._layout, self._loss, self._l2 = layout, loss, l2
         self._bind(np.zeros(layout.size, layout.dtype), layout.buffers())
         self._rng = np.random.Generator(np.random.PCG64(0))
@@ -42,13 +46,16 @@ class Parameters:
         self._flat, self._buffers = flat, buffers
         self._views = self._layout.views(flat)
         slots = self._layout.slots
-        self.params = Named({name: self._views[s.layer][s.key] for name, s in slots.items()})
+        self.params = Named(
+            "params", {name: self._views[s.layer][s.key] for name, s in slots.items()}
+        )
         self.buffers = Named(
+            "buffers",
             {
                 f"{name}.{key}": array
                 for name, arrays in zip(self._layout.names, buffers, strict=True)
                 for key, array in arrays.items()
-            }
+            },
         )
         self._plan = None
         self._lock = threading.RLock()  # the plan's buffers serve one thread at a time
@@ -94,7 +101,7 @@ class Parameters:
 
     @flat.setter
     def flat(self, value: Any) -> None:
-        Named({"flat": self._flat})["flat"] = value  # also where `net.flat -= ...` ends
+        Named("net", {"flat": self._flat})["flat"] = value  # also where `net.flat -= ...` ends
 
     def __repr__(self) -> str:
         shown = [repr(self.n_in), repr(list(self.layers)), f"loss={self._loss!r}"]
@@ -108,21 +115,60 @@ class Parameters:
         self.optimizer_state = None
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters and buffers by name."""
+        """Copies of all parameters and buffers by name.
+
+        Returns
+        -------
+        dict of str to ndarray
+
+        Examples
+        --------
+        >>> import fastbp as bp
+        >>> list(bp.mlp([2, 2], rng=0).state_dict())
+        ['dense1.W', 'dense1.b']
+        """
         return {name: array.copy() for name, array in {**self.params, **self.buffers}.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over parameters and buffers by name; all of them, of the right shapes.
 
+        Parameters
+        ----------
+        state : mapping of str to array-like
+            As :meth:`state_dict` gives it.
+
         Raises
         ------
-        UnknownNameError, ShapeError, DtypeError
-            A name is missing or unknown, or an array does not fit. Nothing has changed then.
+        UnknownNameError, ShapeError, DtypeError, NonFiniteError
+            A name is missing or unknown, an array does not fit, or a number overflows the
+            network's dtype. Nothing has changed then.
+
+        Examples
+        --------
+        >>> import fastbp as bp
+        >>> one, other = bp.mlp([2, 2], rng=0), bp.mlp([2, 2], rng=1)
+        >>> other.load_state_dict(one.state_dict())
+        >>> bool((other.flat == one.flat).all())
+        True
         """
         checkpoint.load_state_dict(self, state)
 
     def copy(self) -> Self:
-        """An independent network with the same bits, optimizer state and generator."""
+        """An independent network with the same bits, optimizer state and generator.
+
+        Returns
+        -------
+        Network
+
+        Examples
+        --------
+        >>> import fastbp as bp
+        >>> net = bp.mlp([2, 2], rng=0)
+        >>> twin = net.copy()
+        >>> twin.flat[:] = 0
+        >>> bool(net.flat.any())
+        True
+        """
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:

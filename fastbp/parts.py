@@ -20,6 +20,11 @@ class _Frozen(type):
         part.__dict__["_sealed"] = True
         return part
 
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """What help() and editors show, instead of this metaclass's own arguments."""
+        return inspect.Signature(list(_arguments(cls).values()))
+
 
 class Part(metaclass=_Frozen):
     """Base of layers, losses and optimizers.
@@ -70,6 +75,7 @@ class Part(metaclass=_Frozen):
 
 
 @functools.cache
-def _arguments(cls: type[Part]) -> dict[str, inspect.Parameter]:
-    _, *parameters = inspect.signature(cls.__init__).parameters.values()  # without self
+def _arguments(cls: type[Any]) -> dict[str, inspect.Parameter]:
+    init: Any = cls.__init__
+    _, *parameters = inspect.signature(init).parameters.values()  # without self
     return {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}

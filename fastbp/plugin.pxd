@@ -35,6 +35,7 @@ cdef extern from "<fastbp/plugin.h>" nogil:
         fastbp_gemm gemm[2]
         void (*random)(const fastbp_call* call, int64_t count, double* out) noexcept nogil
         int32_t threads
+        int32_t reserved
 
     ctypedef struct fastbp_call:
         uint32_t struct_size

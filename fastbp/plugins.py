@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastbp.errors import ConfigError, PluginError, UnknownNameError
+from fastbp.errors import ConfigError, FastbpError, PluginCallError, PluginError, UnknownNameError
 from fastbp.parts import Part
 
 if TYPE_CHECKING:
@@ -142,11 +142,11 @@ def get(kind: str, name: str) -> type[Any]:
     if name in _builtin(kind):
         return _import(_builtin(kind)[name])
     distribution, _, short = name.rpartition(":")
-    if _same(distribution, "fastbp") and short in _builtin(kind):
+    if same(distribution, "fastbp") and short in _builtin(kind):
         return _import(_builtin(kind)[short])
     found = [found for found in _enabled(kind) if found.point.name == short]
     if distribution:
-        found = [found for found in found if _same(found.entry.distribution, distribution)]
+        found = [found for found in found if same(found.entry.distribution, distribution)]
     if not found:
         raise UnknownNameError(_unknown(kind, name))
     entries = [found.entry for found in found]
@@ -238,7 +238,7 @@ def refresh() -> None:
     """
     importlib.invalidate_caches()
     _scan.cache_clear()
-    _registered.cache_clear()
+    registered.cache_clear()
 
 
 def describe() -> list[Description]:
@@ -275,9 +275,7 @@ def describe() -> list[Description]:
                 state = "conflict"
             contract = getattr(part, "contract", None)
             rows.append(
-                Description(
-                    kind, entry.name, entry.distribution, entry.version, contract, state
-                )
+                Description(kind, entry.name, entry.distribution, entry.version, contract, state)
             )
     return rows
 
@@ -290,7 +288,28 @@ def name_of(part: Part) -> str | None:
 
 def entry_of(part: Part) -> Entry | None:
     """Who registers a part's class, or None."""
-    return _registered(type(part))
+    return registered(type(part))
+
+
+@functools.cache
+def registered(cls: type[Any]) -> Entry | None:
+    """Who registers a class, or None."""
+    value = f"{cls.__module__}:{cls.__qualname__}"
+    for kind, table in BUILTIN.items():
+        for name, known in table.items():
+            if known == value:
+                return Entry(kind, name, value, "fastbp", _own_version())
+    for entry, part in _loaded.items():
+        if part is cls:
+            return entry
+    kinds = [kind for kind, base in BASES.items() if issubclass(cls, _import(base))]
+    for found in _candidates(kinds, cls):  # imported by its module's name, not through `get`
+        try:
+            if _load(found) is cls:
+                return found.entry
+        except PluginError:
+            continue  # whoever asks for that one by name is told
+    return None
 
 
 def label(part: Part) -> str:
@@ -299,6 +318,27 @@ def label(part: Part) -> str:
     if entry is None:
         return type(part).__qualname__
     return entry.name if entry.distribution == "fastbp" else str(entry)
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two names of a distribution are one: case, "-", "_" and "." do not count."""
+    return _plain(one) == _plain(other)
+
+
+@contextlib.contextmanager
+def blamed(part: Part, function: str) -> Iterator[None]:
+    """Give a failure of a part's function the part's name.
+
+    fastbp's own errors, which are about what the caller handed over, pass as they are.
+    """
+    try:
+        yield
+    except (FastbpError, MemoryError, KeyboardInterrupt):
+        raise
+    except BaseException as exc:
+        raise PluginCallError(
+            f"{label(part)}: {function} failed ({type(exc).__name__}: {exc})"
+        ) from exc
 
 
 def resolve(kind: str, part: Any, base: type[Any]) -> Any:
@@ -388,9 +428,10 @@ def _is_disabled(found: _Found) -> bool:
 
 
 def _enabled(kind: str) -> list[_Found]:
+    own = _builtin(kind)
     enabled = [found for found in _scan(kind) if not _is_disabled(found)]
     for found in enabled:
-        if found.point.name in BUILTIN[kind] and found.entry not in _warned:
+        if found.point.name in own and found.entry not in _warned:
             entry = found.entry
             _warned.add(entry)
             warnings.warn(
@@ -423,28 +464,8 @@ def _load(found: _Found) -> type[Any]:
     if contract != CONTRACT:
         raise PluginError(f"{entry} keeps contract {contract!r}; this fastbp keeps {CONTRACT}")
     _loaded[entry] = part
-    _registered.cache_clear()
+    registered.cache_clear()
     return part
-
-
-@functools.cache
-def _registered(cls: type[Any]) -> Entry | None:
-    value = f"{cls.__module__}:{cls.__qualname__}"
-    for kind, table in BUILTIN.items():
-        for name, known in table.items():
-            if known == value:
-                return Entry(kind, name, value, "fastbp", _own_version())
-    for entry, part in _loaded.items():
-        if part is cls:
-            return entry
-    kinds = [kind for kind, base in BASES.items() if issubclass(cls, _import(base))]
-    for found in _candidates(kinds, cls):  # imported by its module's name, not through `get`
-        try:
-            if _load(found) is cls:
-                return found.entry
-        except PluginError:
-            continue  # whoever asks for that one by name is told
-    return None
 
 
 def _candidates(kinds: list[str], cls: type[Any]) -> Iterator[_Found]:
@@ -463,13 +484,9 @@ def _plain(distribution: str) -> str:
     return re.sub("[-_.]+", "-", distribution.strip()).lower()  # PEP 503
 
 
-def _same(one: str, other: str) -> bool:
-    return _plain(one) == _plain(other)
-
-
 def _unknown(kind: str, name: str) -> str:
     names = available(kind)
-    close = difflib.get_close_matches(name.rpartition(":")[2], names, n=1)
+    close = difflib.get_close_matches(name.rpartition(":")[2].lower(), names, n=1)
     text = f"{kind}: got {name!r}; wanted one of {', '.join(names)}"
     if close:
         text += f"; did you mean {close[0]!r}?"
@@ -477,5 +494,3 @@ def _unknown(kind: str, name: str) -> str:
     if disabled:
         text += f"; disabled by FASTBP_DISABLE_PLUGINS: {', '.join(disabled)}"
     return text
-
-

@@ -53,7 +53,7 @@ class Line(Silent):
 
 def progress_bar(mode: bool | str, total: int) -> Silent:
     """The bar for `total` steps; "auto" shows one when stderr is a terminal."""
-    if mode not in (True, False, "auto"):
+    if not (isinstance(mode, bool) or (isinstance(mode, str) and mode == "auto")):
         raise ConfigError(f"progress: got {mode!r}; wanted 'auto', True or False")
     if sys.stderr is None or not (sys.stderr.isatty() if mode == "auto" else mode):
         return Silent()

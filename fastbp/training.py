@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import signal
 import threading
 import time
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import checks
+from fastbp import checks, plugins
 from fastbp.batch import Batch, generator
-from fastbp.errors import ConfigError, NonFiniteError
+from fastbp.errors import ConfigError, FastbpError, NonFiniteError
 from fastbp.optimizers import Optimizer
 from fastbp.progress import progress_bar
 
@@ -57,7 +56,8 @@ def update(network: Network, batch: Batch, scale: float, optimizer: Optimizer) -
     try:
         value = plan.train(
             batch.x, batch.targets, batch.weight, scale, l2=network.l2, rule=rule,
-            slots=list(state.arrays.values()), t=state.steps + 1, rows=batch.kept,
+            slots=[state.arrays[slot] for slot in optimizer.slots], t=state.steps + 1,
+            rows=batch.kept,
         )  # fmt: skip
     except BaseException:
         for name, array in before.items():
@@ -140,10 +140,13 @@ def fit(
 def evaluate(network: Network, batch: Batch) -> tuple[float, float | None]:
     """Mean loss with the l2 term, and the share of rows predicted right where that has meaning."""
     a, loss = network.forward(batch.x), network.loss_function
-    losses = loss.loss_and_delta(a, batch.targets, None)
     y_hat = np.empty_like(a)
-    loss.y_hat(a, y_hat)
-    correct = loss.correct(y_hat, batch.targets)
+    with plugins.blamed(loss, "loss_and_delta"):
+        losses = loss.loss_and_delta(a, batch.targets, None)
+    with plugins.blamed(loss, "y_hat"):
+        loss.y_hat(a, y_hat)
+    with plugins.blamed(loss, "correct"):
+        correct = loss.correct(y_hat, batch.targets)
     weight = np.ones(len(losses)) if batch.weight is None else batch.weight
     share = None if correct is None else float(np.dot(weight, correct) * batch.scale("mean"))
     return float(np.dot(weight, losses) * batch.scale("mean")) + network._penalty(), share
@@ -164,10 +167,14 @@ def _check_validation(network: Network, data: tuple[Any, ...] | None) -> Batch |
     if data is None:
         return None
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
-        raise ConfigError("validation_data: wanted (X, y) or (X, y, sample_weight)")
+        got = f"{len(data)} of them" if isinstance(data, tuple | list) else type(data).__name__
+        raise ConfigError(f"validation_data: got {got}; wanted (X, y) or (X, y, sample_weight)")
     X, y, sample_weight = (*data, None)[:3]
-    batch = network._check(X, y, sample_weight)
-    batch.total_weight()
+    try:
+        batch = network._check(X, y, sample_weight)
+        batch.total_weight()
+    except FastbpError as exc:
+        raise type(exc)(f"validation_data: {exc}") from exc
     return batch
 
 

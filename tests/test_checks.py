@@ -322,6 +322,7 @@ def test_class_targets_are_in_range(labels, dtype):
         result = checks.class_targets(y, 3, F32)
         assert result.dtype == np.int64
         assert result.tolist() == labels
+        assert not np.shares_memory(result, y)
     else:
         message = f"y: got {y[outside[0]]} at row {outside[0]}; wanted classes 0..2"
         raises(LabelError, message, checks.class_targets, y, 3, F32)

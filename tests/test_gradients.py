@@ -158,7 +158,8 @@ def test_a_wrong_index_says_which_exist(g, k):
     where = re.escape(repr(k))
     for symbol in ("a", "W", "factors"):
         with pytest.raises(
-            bp.UnknownNameError, match=rf"^g\.{symbol}: got index {where}; wanted one of \[1, 2, 3\]$"
+            bp.UnknownNameError,
+            match=rf"^g\.{symbol}: got index {where}; wanted one of \[1, 2, 3\]$",
         ):
             getattr(g, symbol)[k]
     if k != 0:
@@ -177,7 +178,7 @@ def test_a_missing_bias_says_which_exist(g):
 def test_unknown_parameter(g, name):
     with pytest.raises(
         bp.UnknownNameError,
-        match=r"g\[\.\.\.\]: got .*; wanted one of dense1\.W, dense1\.b, scale1\.gamma, dense2\.W, top",
+        match=r"g\[\.\.\.\]: got .*; wanted one of dense1\.W, dense1\.b, scale1\.gamma, dense2\.W",
     ):
         g[name]
 
@@ -195,7 +196,7 @@ def test_the_gradient_of_the_input_must_be_asked_for(net, X, y):
 
 @pytest.mark.parametrize("bad", ["average", "none", None, "Mean"])
 def test_reduction_is_mean_or_sum(net, X, y, bad):
-    with pytest.raises(bp.ConfigError, match="reduction: got .*; wanted 'mean' or 'sum'"):
+    with pytest.raises(bp.ConfigError, match=r"reduction: got .*; wanted 'mean' or 'sum'"):
         net.gradients(X, y, reduction=bad)
 
 
@@ -249,7 +250,9 @@ def test_rows_of_weight_0_stand_as_zeros(net, X, y):
     weight = np.array([1.0, 0.0, 2.0, 1.0, 0.0])
     X[1], X[4] = np.nan, np.inf
     g = net.gradients(X, y, sample_weight=weight, input_gradient=True)
-    dropped = net.gradients(X[[0, 2, 3]], y[[0, 2, 3]], sample_weight=[1, 2, 1], input_gradient=True)
+    dropped = net.gradients(
+        X[[0, 2, 3]], y[[0, 2, 3]], sample_weight=[1, 2, 1], input_gradient=True
+    )
     assert np.isfinite(g.loss)
     for name, array in quantities(g).items():
         if array.shape[:1] == (BATCH,):
@@ -352,8 +355,9 @@ def test_it_shares_no_memory_with_the_caller_or_the_network(net, X, y, g):
 
 def test_arrays_with_a_row_per_example_are_read_only(g):
     rows = [
-        g.y_hat, g.x, g.values.x, g.values.y_hat, *g.a.values(), *g.h.values(),
-        *g.values.a.values(), *g.values.h.values(), *(f for pair in g.factors.values() for f in pair),
+        g.y_hat, g.x, *g.a.values(), *g.h.values(),
+        *(factor for pair in g.factors.values() for factor in pair),
+        g.values.y_hat, g.values.x, *g.values.a.values(), *g.values.h.values(),
     ]  # fmt: skip
     for array in rows:
         assert array.shape[0] == BATCH

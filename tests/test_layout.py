@@ -10,7 +10,7 @@ from fastbp.layout import Layout, Named
 F32 = np.dtype(np.float32)
 
 
-class Layer_Norm(bp.Layer):  # noqa: N801  (the underscore is the point)
+class Layer_Norm(bp.Layer):
     """Unregistered: named after its class, in small letters and without underscores."""
 
     def build(self, n_in, dtype):
@@ -107,13 +107,13 @@ def test_names_are_different(layers):
 
 @pytest.mark.parametrize("name", ["", "a.b", ".", 3, ("a",)])
 def test_bad_names(name):
-    with pytest.raises(bp.ConfigError, match="name: got .*; wanted text without a dot"):
+    with pytest.raises(bp.ConfigError, match=r"name: got .*; wanted text without a dot"):
         Layout(2, [bp.Dense(2, name=name)], F32)
 
 
 @pytest.mark.parametrize("layers", [bp.Dense(2), "relu", None, 3, iter([bp.Dense(2)]), {}])
 def test_layers_are_a_list(layers):
-    with pytest.raises(bp.ConfigError, match="layers: got .*; wanted a list of layers"):
+    with pytest.raises(bp.ConfigError, match=r"layers: got .*; wanted a list of layers"):
         Layout(2, layers, F32)
 
 
@@ -124,7 +124,7 @@ def test_no_layers_are_no_network():
 
 @pytest.mark.parametrize("n_in", [0, -1, 2.0, True, "2", None])
 def test_n_in_is_a_positive_whole_number(n_in):
-    with pytest.raises(bp.ConfigError, match="n_in: got .*; wanted a whole number >= 1"):
+    with pytest.raises(bp.ConfigError, match=r"n_in: got .*; wanted a whole number >= 1"):
         Layout(n_in, [bp.Dense(2)], F32)
 
 
@@ -146,7 +146,7 @@ def test_a_network_without_parameters():
 
 @pytest.fixture
 def named():
-    return Named({"W": np.zeros((2, 3)), "b": np.zeros(3, np.float32)})
+    return Named("net", {"W": np.zeros((2, 3)), "b": np.zeros(3, np.float32)})
 
 
 def test_named_is_a_mapping(named):
@@ -179,7 +179,7 @@ def test_what_does_not_fit_is_refused_and_nothing_written(named):
         named["W"] = 1.0
     with pytest.raises(bp.DtypeError, match="b: got dtype complex128; wanted real numbers"):
         named["b"] = np.ones(3, complex)
-    with pytest.raises(bp.NonFiniteError, match="b: got 1e.300 at row 1, which overflows float32"):
+    with pytest.raises(bp.NonFiniteError, match=r"b: got 1e.300 at row 1, which overflows float32"):
         named["b"] = [0.0, 1e300, 0.0]
     with pytest.raises(bp.UnknownNameError, match="got 'c'; wanted one of W, b"):
         named["c"] = np.zeros(3)

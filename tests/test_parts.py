@@ -63,7 +63,9 @@ def test_repr_leaves_defaults_out():
 
 
 @each_part
-@pytest.mark.parametrize("through", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+@pytest.mark.parametrize(
+    "through", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))]
+)
 def test_copies_and_pickles_are_equal_and_as_immutable(part, through):
     twin = through(part)
     assert type(twin) is type(part)

@@ -93,9 +93,9 @@ def test_unknown_names_are_lookup_and_value_errors():
 
 @pytest.mark.parametrize("kind", ["optimizer", "layers", "", None, 1, ["layer"]])
 def test_unknown_kind(kind):
-    with pytest.raises(bp.ConfigError, match="kind: got .*; wanted 'layer' or 'loss'"):
+    with pytest.raises(bp.ConfigError, match=r"kind: got .*; wanted 'layer' or 'loss'"):
         plugins.available(kind)
-    with pytest.raises(bp.ConfigError, match="kind: got .*; wanted 'layer' or 'loss'"):
+    with pytest.raises(bp.ConfigError, match=r"kind: got .*; wanted 'layer' or 'loss'"):
         plugins.get(kind, "relu")
 
 

@@ -138,12 +138,13 @@ def test_validation_is_that_of_loss_and_predict_after_the_epoch(X, y):
     def note(net, history):
         right = net.predict(held_out) == labels
         seen.append(
-            (net.loss(held_out, labels, sample_weight=weight), (weight * right).sum() / weight.sum())
+            (
+                net.loss(held_out, labels, sample_weight=weight),
+                (weight * right).sum() / weight.sum(),
+            )
         )
 
-    history = net.fit(
-        X, y, epochs=3, validation_data=(held_out, labels, weight), callbacks=[note]
-    )
+    history = net.fit(X, y, epochs=3, validation_data=(held_out, labels, weight), callbacks=[note])
     np.testing.assert_allclose(history.val_loss, [loss for loss, _ in seen], rtol=1e-13)
     np.testing.assert_allclose(history.val_accuracy, [share for _, share in seen], rtol=1e-13)
 
@@ -246,7 +247,7 @@ def test_a_callback_may_use_the_network(X, y):
 def test_callbacks_must_be_callable(X, y, callbacks):
     net = network()
     before = state_of(net)
-    with pytest.raises(bp.ConfigError, match="callbacks: got .*; wanted callables"):
+    with pytest.raises(bp.ConfigError, match=r"callbacks: got .*; wanted callables"):
         net.fit(X, y, callbacks=callbacks)
     assert state_of(net) == before
 
@@ -290,6 +291,16 @@ def test_rows_and_their_targets_stay_together(X):
     t, net = X @ [1.0, -2.0, 0.5], bp.mlp([3, 1], loss="squared_error", dtype="float64", rng=0)
     net.fit(X, t, optimizer=bp.SGD(0.1), epochs=1000, batch_size=3, sample_weight=np.arange(N) + 1)
     np.testing.assert_allclose(net.params["dense1.W"], [[1.0, -2.0, 0.5]], atol=1e-6)
+
+
+def test_rows_targets_and_weights_are_shuffled_alike(X, y):
+    weight, order = np.linspace(0.5, 3, N), np.random.default_rng(5).permutation(N)
+    nets = [network(), network()]
+    nets[0].fit(X, y, epochs=1, batch_size=3, sample_weight=weight, rng=5)
+    nets[1].fit(
+        X[order], y[order], epochs=1, batch_size=3, sample_weight=weight[order], shuffle=False
+    )
+    np.testing.assert_array_equal(nets[0].flat, nets[1].flat)
 
 
 def test_without_shuffling_the_order_is_the_callers(seen, X):
@@ -387,12 +398,20 @@ def test_the_data_are_not_changed(X, y):
         ({"progress": "yes"}, bp.ConfigError, "progress: got 'yes'; wanted 'auto', True or False"),
         ({"progress": None}, bp.ConfigError, "progress: got None"),
         ({"validation_data": 3}, bp.ConfigError, r"validation_data: .*wanted \(X, y\) or"),
-        ({"validation_data": ([[0.0] * 3],)}, bp.ConfigError, r"validation_data: .*wanted \(X, y\)"),
+        (
+            {"validation_data": ([[0.0] * 3],)},
+            bp.ConfigError,
+            r"validation_data: .*wanted \(X, y\)",
+        ),
         ({"validation_data": ([[0.0] * 2], [0])}, bp.ShapeError, r"got shape \(1, 2\); wanted"),
         ({"validation_data": ([[0.0] * 3], [2])}, bp.LabelError, "got 2 at row 0"),
         ({"validation_data": ([[0.0] * 3], [0], [0])}, bp.ConfigError, "weights that sum to 0"),
         ({"validation_data": ([[np.nan] * 3], [0])}, bp.NonFiniteError, "got nan at row 0"),
-        ({"sample_weight": np.zeros(N)}, bp.ConfigError, "sample_weight: got weights that sum to 0"),
+        (
+            {"sample_weight": np.zeros(N)},
+            bp.ConfigError,
+            "sample_weight: got weights that sum to 0",
+        ),
         ({"sample_weight": -np.ones(N)}, bp.ConfigError, "sample_weight: got -1.0 at row 0"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -411,11 +430,9 @@ def test_a_loss_that_becomes_nan_names_epoch_and_step_and_stops_before_that_upda
     """Rows 4 to 7 are harmless until row 9 comes, in the third batch of four."""
     X = np.ones((12, 1))
     X[9] = 1e200
-    net, twin = (
-        bp.mlp([1, 1], loss="squared_error", dtype="float64", rng=0) for _ in range(2)
-    )
+    net, twin = (bp.mlp([1, 1], loss="squared_error", dtype="float64", rng=0) for _ in range(2))
     settings = {"optimizer": bp.SGD(0.1, momentum=0.9), "batch_size": 4, "shuffle": False}
-    with pytest.raises(bp.NonFiniteError, match="^epoch 1, step 3: "):
+    with pytest.raises(bp.NonFiniteError, match=r"^epoch 1, step 3: "):
         net.fit(X, np.zeros(12), epochs=5, **settings)
     twin.fit(X[:8], np.zeros(8), epochs=1, **settings)
     np.testing.assert_allclose(net.flat, twin.flat, rtol=1e-13)
@@ -586,6 +603,20 @@ def test_ctrl_c_within_a_step_waits_for_its_end(X, seen):
     np.testing.assert_allclose(net.flat, other.flat, rtol=1e-12)
 
 
+def test_ctrl_c_in_the_last_step_of_an_epoch_comes_before_the_callbacks(X, seen):
+    class Interrupting(Recorded):
+        def loss_and_delta(self, a, targets, delta):
+            if len(self.seen) == 2:
+                signal.raise_signal(signal.SIGINT)
+            return super().loss_and_delta(a, targets, delta)
+
+    net, calls = network(Interrupting(), 1), []
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, np.arange(N), epochs=2, batch_size=4, callbacks=[lambda *_: calls.append(1)])
+    assert net.optimizer_state.steps == 3
+    assert calls == []
+
+
 def test_ctrl_c_in_the_last_epoch_is_not_lost(X, y):
     net = network()
     with pytest.raises(KeyboardInterrupt):
@@ -643,7 +674,7 @@ def ready(net, history):
     epochs.append(1)
 
 try:
-    net.fit(X, y, optimizer=bp.Adam(), epochs=10**6, batch_size=64, shuffle=False, callbacks=[ready])
+    net.fit(X, y, epochs=10**6, batch_size=64, shuffle=False, callbacks=[ready])
 except KeyboardInterrupt:
     steps = net.optimizer_state.steps
     for step in range(steps):
@@ -674,3 +705,12 @@ def test_ctrl_c_from_outside_leaves_whole_steps():
         process.stdout.close()
     assert out == "whole steps\n"
     assert process.returncode == 0
+
+
+def test_errors_in_validation_data_say_so():
+    net = bp.mlp([3, 2], rng=0)
+    X, y = np.ones((4, 3)), [0, 1, 1, 0]
+    with pytest.raises(bp.LabelError, match=r"^validation_data: y: got 2 at row 1; wanted"):
+        net.fit(X, y, validation_data=(X, [0, 2, 1, 0]))
+    with pytest.raises(bp.ConfigError, match=r"^validation_data: got ndarray; wanted \(X, y\)"):
+        net.fit(X, y, validation_data=X)

@@ -1,12 +1,13 @@
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.kernels.context import Context
 
-Arrays = dict[str, NDArray[Any]]
+_Arrays = dict[str, NDArray[Any]]
 
+@final
 class LayerBody:
     layer: Any
     spec: Any
@@ -22,21 +23,22 @@ class LayerBody:
     def flags(self) -> int: ...
     @property
     def has_df(self) -> bool: ...
-    def forward(self, params: Arrays, x: NDArray[Any], y: NDArray[Any], ctx: Context) -> None: ...
+    def forward(self, params: _Arrays, x: NDArray[Any], y: NDArray[Any], ctx: Context) -> None: ...
     def backward(
         self,
-        params: Arrays,
+        params: _Arrays,
         x: NDArray[Any],
         y: NDArray[Any],
         dy: NDArray[Any],
         dx: NDArray[Any] | None,
-        grads: Arrays,
+        grads: _Arrays,
         ctx: Context,
     ) -> None: ...
     def df(
         self, x: NDArray[Any], y: NDArray[Any], out: NDArray[Any], ctx: Context | None = None
     ) -> None: ...
 
+@final
 class LossBody:
     loss: Any
     dtype: np.dtype[Any]

@@ -4,6 +4,7 @@ A network calls a part on its own buffers. Here the caller owns every array, so 
 conformance kit can look at what a call leaves in them and around them.
 """
 
+cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
@@ -29,7 +30,8 @@ cdef enum:
 cdef unsigned char MARK = 0xA5
 
 
-cdef class Frame:
+@cython.final
+cdef class _Frame:
     # One call to a C function: its struct, and all that the struct points to.
     cdef fastbp_call call
     cdef void** pointers
@@ -84,6 +86,7 @@ cdef void* address(array) except? NULL:
     return pointer(array) if array.size else NULL
 
 
+@cython.final
 cdef class LayerBody:
     """One layer's functions at one input width and float type.
 
@@ -154,7 +157,7 @@ cdef class LayerBody:
             self.layer.forward(params, x, y, ctx)
             return
         self._check(len(x), x=x, y=y)
-        cdef Frame frame = self._frame(params, None, ctx, len(x))
+        cdef _Frame frame = self._frame(params, None, ctx, len(x))
         cdef const void* source = address(x)
         cdef void* target = address(y)
         cdef int64_t n = y.size
@@ -184,7 +187,7 @@ cdef class LayerBody:
                 self.df(x, y, dx, ctx)
                 np.multiply(dx, dy, out=dx)
             return
-        cdef Frame frame = self._frame(params, grads, ctx, len(x))
+        cdef _Frame frame = self._frame(params, grads, ctx, len(x))
         with nogil:
             if self.table.body == LAYER:
                 code = self.table.layer.backward[self.type](
@@ -202,7 +205,7 @@ cdef class LayerBody:
             self.layer.df(x, y, out)
             return
         self._check(len(x), x=x, y=y, dx=out)
-        cdef Frame frame = self._frame({}, None, ctx or Context(), len(x))
+        cdef _Frame frame = self._frame({}, None, ctx or Context(), len(x))
         cdef const void* source = address(x)
         cdef const void* value = address(y)
         cdef void* target = address(out)
@@ -224,7 +227,7 @@ cdef class LayerBody:
             groups.append([] if arrays is None else [arrays[name] for name in shapes])
             for array, shape in zip(groups[len(groups) - 1], shapes.values()):
                 checks.operand("array", array, (*leading, *shape), self.dtype)
-        cdef Frame frame = Frame(rows, self.n_in, n_out, scratch, groups, ctx)
+        cdef _Frame frame = _Frame(rows, self.n_in, n_out, scratch, groups, ctx)
         frame.call.context = self.table.context
         return frame
 
@@ -235,6 +238,7 @@ cdef class LayerBody:
                 checks.operand(name, array, (rows, width), self.dtype)
 
 
+@cython.final
 cdef class LossBody:
     """One loss's functions at one width and float type.
 
@@ -288,9 +292,12 @@ cdef class LossBody:
             if array is not None:
                 checks.operand(name, array, (rows, self.n_out), self.dtype)
         checks.operand("losses", losses, (rows,), np.dtype(np.float64))
-        if len(targets) != rows or targets.dtype not in (np.dtype(np.int64), self.dtype):
-            raise ConfigError(f"targets: got {targets.dtype} {targets.shape} for {rows} rows")
-        cdef Frame frame = self._frame(rows)
+        if targets.dtype == np.int64:
+            checks.operand("targets", targets, (rows,), targets.dtype)
+        else:
+            width = self.loss.target_width(self.n_out)
+            checks.operand("targets", targets, (rows, width), self.dtype)
+        cdef _Frame frame = self._frame(rows)
         frame.call.target_kind = FASTBP_CLASSES if targets.dtype.kind == "i" else FASTBP_VALUES
         cdef const void* source = address(a)
         cdef const void* aim = address(targets)
@@ -310,7 +317,7 @@ cdef class LossBody:
             return
         for name, array in (("a", a), ("out", out)):
             checks.operand(name, array, (len(a), self.n_out), self.dtype)
-        cdef Frame frame = self._frame(len(a))
+        cdef _Frame frame = self._frame(len(a))
         cdef const void* source = address(a)
         cdef void* target = address(out)
         cdef int code
@@ -320,9 +327,9 @@ cdef class LossBody:
 
     def _frame(self, int64_t rows):
         cdef size_t scratch = 0
-        cdef Frame frame
+        cdef _Frame frame
         if self.table.loss.scratch != NULL:
             scratch = self.table.loss.scratch(rows, self.n_out, self.type)
-        frame = Frame(rows, self.n_out, self.n_out, scratch, (), Context())
+        frame = _Frame(rows, self.n_out, self.n_out, scratch, (), Context())
         frame.call.context = self.table.context
         return frame

@@ -13,7 +13,8 @@ from libc.stdint cimport int64_t, uint64_t
 
 import numpy as np
 
-from fastbp.errors import FastbpError, NonFiniteError, PluginCallError
+from fastbp.errors import NonFiniteError
+from fastbp.kernels import failures
 from fastbp.kernels.context import Context
 
 from fastbp.kernels.host cimport pointer, start_call, the_host
@@ -22,7 +23,7 @@ from fastbp.kernels.tables cimport (
 )
 from fastbp.kernels.update cimport Update, apply_update, read_rule
 from fastbp.plugin cimport (
-    FASTBP_CLASSES, FASTBP_NO_MEMORY, FASTBP_NON_FINITE, FASTBP_OK, FASTBP_VALUES, fastbp_call,
+    FASTBP_CLASSES, FASTBP_ERROR, FASTBP_NON_FINITE, FASTBP_OK, FASTBP_VALUES, fastbp_call,
 )
 
 cdef extern from "src/scan.h" nogil:
@@ -36,7 +37,6 @@ cdef extern from "src/scan.h" nogil:
     double add_l2_double(double* dW, const double* W, double l2, int64_t n)
 
 cdef enum:
-    FAILED_IN_PYTHON = -1  # beside the codes of the contract: an exception waits in `_exception`
     MESSAGE_SIZE = 512
 
 cdef struct Node:  # one layer, its table and where its numbers stand
@@ -57,6 +57,7 @@ cdef struct Node:  # one layer, its table and where its numbers stand
 cdef enum Stage:
     FORWARD
     LOSS
+    OUTPUT  # what the host makes of the losses
     BACKWARD
 
 cdef struct Pass:  # one run of the chain
@@ -93,7 +94,7 @@ cdef class Plan:
     cdef int64_t rows
     cdef uint64_t seed, step
     cdef bint training
-    cdef object _labels, _kept, _y, _dy, _saved, _losses, _row_scale, _scratch
+    cdef object _labels, _kept, _y, _y_read, _dy, _saved, _losses, _row_scale, _scratch
     cdef object _theta, _params, _buffers, _contexts, _exception, _x, _targets, _out, _dx
     cdef double* loss_values
     cdef double* row_scale_values
@@ -205,7 +206,9 @@ cdef class Plan:
                 node.pointers[j] = base + node.offsets[j] * self.itemsize
             for j, array in enumerate(buffers[i].values()):
                 node.pointers[2 * node.n_params + j] = pointer(array)
-        self._params, self._buffers, self._theta = params, buffers, theta
+        # parts may look at parameters, not write: a call that fails leaves them as they were
+        self._params = [{key: read_only(array) for key, array in views.items()} for views in params]
+        self._buffers, self._theta = buffers, theta
 
     def forward(self, x, bint training=False, out=None, int64_t first_row=0):
         """E1 and E2, layer by layer: fills y and returns h_L (in `out` when given)."""
@@ -313,7 +316,7 @@ cdef class Plan:
         if not isfinite(p.value):
             raise NonFiniteError(f"loss: became {p.value}; a smaller learning rate may help")
         if not finite:
-            raise NonFiniteError("gradient: became NaN or infinite; wanted finite numbers")
+            raise failures.of_gradient(self._x, self.dy, self.grads, self._labels)
         return p.value
 
     def add_l2(self, double l2):
@@ -336,6 +339,7 @@ cdef class Plan:
         code = self.c_losses(p.targets, True)
         if code != FASTBP_OK:
             return code
+        p.stage = OUTPUT
         if not self.c_good():
             return FASTBP_NON_FINITE
         p.value = self.c_weigh(p)
@@ -464,42 +468,41 @@ cdef class Plan:
     cdef int py_forward(self, int i, bint has_out) noexcept with gil:
         try:
             y = self._out if has_out and i == self.count - 1 else self.y[i]
-            below = self.y[i - 1] if i else self._x
+            below = self._y_read[i - 1] if i else read_only(self._x)
             self.layout.layers[i].forward(self._params[i], below, y, self._context(i))
             return FASTBP_OK
         except BaseException as exc:
             self._exception = exc
-            return FAILED_IN_PYTHON
+            return FASTBP_ERROR
 
     cdef int py_losses(self, bint gradient) noexcept with gil:
         cdef int last = self.count - 1
         try:
             delta = self.dy[last] if gradient else None
-            losses = self.loss.loss_and_delta(self.y[last], self._targets, delta)
+            losses = self.loss.loss_and_delta(self._y_read[last], self._targets, delta)
             if (not isinstance(losses, np.ndarray) or losses.dtype != np.float64
                     or losses.shape != (self.rows,)):
                 got = (f"{losses.dtype} {losses.shape}" if isinstance(losses, np.ndarray)
                        else type(losses).__name__)
-                raise PluginCallError(
-                    f"{self._labels[self.count]}: loss_and_delta returned {got}; wanted a float64 "
-                    f"array of shape ({self.rows},)")
+                raise TypeError(
+                    f"it returned {got}; wanted a float64 array of shape ({self.rows},)")
             self._losses[:self.rows] = losses
             return FASTBP_OK
         except BaseException as exc:
             self._exception = exc
-            return FAILED_IN_PYTHON
+            return FASTBP_ERROR
 
     cdef int py_backward(self, int i, bint has_dx) noexcept with gil:
         try:
             dx = None if not has_dx else self.dy[i - 1] if i else self._dx
-            below = self.y[i - 1] if i else self._x
+            below = self._y_read[i - 1] if i else read_only(self._x)
             self.layout.layers[i].backward(
-                self._params[i], below, self.y[i], self.dy[i], dx, self.grads[i],
+                self._params[i], below, self._y_read[i], read_only(self.dy[i]), dx, self.grads[i],
                 self._context(i))
             return FASTBP_OK
         except BaseException as exc:
             self._exception = exc
-            return FAILED_IN_PYTHON
+            return FASTBP_ERROR
 
     def _context(self, int i):
         context = self._contexts[i]
@@ -515,6 +518,7 @@ cdef class Plan:
         cdef Node* node
         cdef int i
         self.training = training
+        self.message[0] = 0
         for i in range(self.count):
             node = &self.nodes[i]
             node.call.rows = rows
@@ -527,6 +531,7 @@ cdef class Plan:
         if rows == self.rows:
             return 0
         self.y = [array[:rows] for array in self._y]
+        self._y_read = [read_only(array) for array in self.y]
         self.dy = None if self._dy is None else [array[:rows] for array in self._dy]
         self._contexts = [Context() for _ in range(self.count)]
         for context, saved in zip(self._contexts, self._saved):
@@ -589,38 +594,25 @@ cdef class Plan:
         return <const char*>pointer(targets)
 
     def _raise_at(self, int code, Stage stage, rows):
-        if stage == LOSS and code == FASTBP_NON_FINITE and self._exception is None:
-            self._raise_nan(rows)
-        self._raise(code, ("forward", "loss_and_delta", "backward")[stage])
+        if stage == OUTPUT:
+            last = self.dy[self.count - 1]
+            raise failures.of_output(
+                self._x, self.y, last, self._losses[:self.rows], self._labels, rows)
+        self._raise(code, ("forward", "loss_and_delta", "", "backward")[stage])
 
     def _raise(self, int code, function):
         exc, self._exception = self._exception, None
         label = self._labels[self.failed]
+        if exc is not None:
+            raise failures.of_exception(label, function, exc)
         text = self.message[:MESSAGE_SIZE].split(b"\0")[0].decode(errors="replace")
-        self.message[0] = 0
-        if exc is None:
-            if code == FASTBP_NO_MEMORY:
-                raise MemoryError(f"{label}: {function} ran out of memory")
-            kind = NonFiniteError if code == FASTBP_NON_FINITE else PluginCallError
-            raise kind(f"{label}: {function} failed ({text or f'code {code}'})")
-        if isinstance(exc, FastbpError) or not isinstance(exc, Exception):
-            raise exc
-        raise PluginCallError(f"{label}: {function} failed ({type(exc).__name__}: {exc})") from exc
+        raise failures.of_code(label, function, code, text)
 
-    def _raise_nan(self, rows):
-        # Which row, and who put it out.
-        bad = np.isnan(self._losses[:self.rows])
-        bad |= ~np.isfinite(self.dy[self.count - 1]).all(axis=1)
-        n = int(np.argmax(bad))
-        culprit, before = "", self._x
-        for i in range(self.count):
-            if np.isnan(self.y[i][n]).any() and np.isfinite(before[n]).all():
-                culprit = f"; NaN came out of {self._labels[i]}"
-                break
-            before = self.y[i]
-        raise NonFiniteError(
-            f"h_L: got {self.y[self.count - 1][n]} at row {n if rows is None else rows[n]}; wanted "
-            f"no NaN, no +inf, and not only -inf{culprit}")
+
+cdef object read_only(object array):
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def arena(shapes, dtype):

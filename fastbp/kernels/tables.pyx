@@ -36,7 +36,10 @@ cdef object copy_table(
         object part, str method, const char* name, str label, void* table, size_t own, size_t least,
         void** context):
     # The capsule, for the caller to keep alive; its table is copied as far as both know it.
-    capsule = getattr(part, method)()
+    try:
+        capsule = getattr(part, method)()
+    except Exception as exc:
+        raise PluginError(f"{label}: {method}() failed ({type(exc).__name__}: {exc})") from exc
     if not PyCapsule_CheckExact(capsule):
         raise PluginError(f"{label}: {method}() gave {capsule!r}; wanted a PyCapsule")
     if not PyCapsule_IsValid(capsule, name):

@@ -15,7 +15,7 @@ from fastbp.parts import Part
 class Loss(Part):
     """Base class of losses: immutable configuration and functions of arrays.
 
-    A loss acts on what the last layer puts out, a of shape (rows, n_out), and returns **unweighted**
+    A loss acts on what the last layer puts out, a (rows, n_out), and returns **unweighted**
     losses and gradients of single examples; the host applies weights, reduction and scale.
 
     Attributes

@@ -40,7 +40,7 @@ class SigmoidCrossEntropy(Loss):
         sigmoid_forward(a, out=out)
 
     def y_hat_gradient(self, a: Array, targets: Array, out: Array) -> None:
-        # from a, since 1 - y_hat would cancel: 1 / y_hat = 1 + exp(-a), 1 / (1 - y_hat) = 1 + exp(a)
+        # 1 - y_hat would cancel, but 1 / y_hat = 1 + exp(-a) and 1 / (1 - y_hat) = 1 + exp(a)
         yes, no = targets.astype(np.float64), 1 - targets.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             towards = np.where(no == 0, 0, no * (1 + np.exp(a, dtype=np.float64)))

@@ -59,6 +59,7 @@ class Adam(Optimizer):
 
     @property
     def slots(self) -> tuple[str, ...]:
+        """Names of the arrays of state."""
         return ("m", "v")
 
     def rule(self) -> tuple[Any, ...]:

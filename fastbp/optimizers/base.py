@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fastbp import checks
 from fastbp.checks import Array
-from fastbp.errors import OptimizerError
+from fastbp.errors import FastbpError, OptimizerError
 from fastbp.parts import Part
 
 
@@ -49,6 +50,7 @@ class Optimizer(Part):
 
     @property
     def slots(self) -> tuple[str, ...]:
+        """Names of the arrays of state."""
         return ()
 
     def rule(self) -> tuple[Any, ...] | None:
@@ -72,12 +74,29 @@ class Optimizer(Part):
             The state is another optimizer's, or one with other constants.
         """
         name = type(self).__name__
+        for key, value in self.config().items():
+            if isinstance(value, float) and abs(value) > np.finfo(theta.dtype).max:
+                raise OptimizerError(f"optimizer: got {key} {value}, which overflows {theta.dtype}")
         if state is None:
             arrays = {slot: np.zeros_like(theta) for slot in self.slots}
             return OptimizerState(name, self.constants(), 0, arrays)
+        if not isinstance(state, OptimizerState):
+            raise OptimizerError(
+                f"optimizer_state: got {state!r}; wanted an OptimizerState or None"
+            )
         if (state.name, state.constants) != (name, self.constants()):
             raise OptimizerError(
                 f"optimizer: got {name} with {self.constants()}; the network was trained by "
                 f"{state.name} with {state.constants}; net.reset_optimizer() forgets that"
             )
+        if state.arrays.keys() != set(self.slots):
+            raise OptimizerError(
+                f"optimizer_state: got arrays {list(state.arrays)}; wanted {list(self.slots)}"
+            )
+        for slot in self.slots:
+            where = f"optimizer_state.arrays[{slot!r}]"
+            try:
+                checks.operand(where, state.arrays[slot], theta.shape, theta.dtype, out=True)
+            except FastbpError as exc:
+                raise OptimizerError(str(exc)) from exc
         return state

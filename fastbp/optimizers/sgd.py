@@ -57,6 +57,7 @@ class SGD(Optimizer):
 
     @property
     def slots(self) -> tuple[str, ...]:
+        """Names of the arrays of state."""
         return ("v",) if self.momentum else ()
 
     def rule(self) -> tuple[Any, ...]:

@@ -172,30 +172,27 @@ def test_unreadable_file(net, path, refuses, powerless):
     refuses(net, bp.CheckpointError, message, load)
 
 
-class Own(bp.ReLU):
-    """A class that no file can name."""
-
-
-class OwnLoss(bp.SquaredError):
-    pass
-
-
-UNNAMED = "{}: got {}, whose class is not registered, so a file cannot name it"
-
-
-@pytest.mark.parametrize(
-    ("make_net", "message"),
-    [
-        (lambda: bp.Network(3, [bp.Dense(2), Own()]), UNNAMED.format("layer", "Own()")),
-        (lambda: bp.mlp([3, 2], loss=OwnLoss()), UNNAMED.format("loss", "OwnLoss()")),
-    ],
-    ids=["layer", "loss"],
+UNNAMED = (
+    "{}: got a part of {}, a class that is neither registered nor at the top level of a module, so "
+    "a file cannot name it"
 )
-def test_classes_that_a_file_cannot_name(tmp_path, path, refuses, monkeypatch, make_net, message):
-    net = make_net()
+
+
+def test_classes_that_a_file_cannot_name(tmp_path, path, refuses, monkeypatch):
+    class Own(bp.ReLU):
+        pass
+
+    class OwnLoss(bp.SquaredError):
+        pass
+
     monkeypatch.setattr("builtins.open", None)  # nothing is to be opened
-    refuses(net, bp.ConfigError, message, lambda: net.save(path))
-    refuses(net, bp.ConfigError, message, lambda: net.save(tmp_path / "new.npz"))
+    for net, kind, cls in (
+        (bp.Network(3, [bp.Dense(2), Own()]), "layer", Own),
+        (bp.mlp([3, 2], loss=OwnLoss()), "loss", OwnLoss),
+    ):
+        message = UNNAMED.format(kind, cls.__qualname__)
+        for target in (path, tmp_path / "new.npz"):
+            refuses(net, bp.ConfigError, message, lambda net=net, t=target: net.save(t))
 
 
 def test_constants_that_are_no_json(net, path, refuses):

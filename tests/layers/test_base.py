@@ -211,7 +211,9 @@ def test_names_of_its_parameters_and_buffers():
 
 
 def test_a_dense_gets_the_gain_of_whatever_follows():
-    nets = [bp.Network(4, [bp.Dense(9), layer, bp.Dense(2)], rng=0) for layer in (Square(), Swish())]
+    nets = [
+        bp.Network(4, [bp.Dense(9), layer, bp.Dense(2)], rng=0) for layer in (Square(), Swish())
+    ]
     np.testing.assert_allclose(
         nets[1].params["dense1.W"], 1.5 * nets[0].params["dense1.W"], rtol=1e-6
     )

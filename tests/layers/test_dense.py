@@ -83,8 +83,8 @@ def test_init(init, dtype):
     _, params = made(bp.Dense(N_OUT, init=init), N_IN, dtype, gain=1.7)
     W, bound = params["W"], math.sqrt(3) * deviation(init, gain=1.7)
     assert np.abs(W).max() <= bound * (1 + 1e-6)
-    assert np.abs(W).max() > bound * 0.999  # of 30000 draws one comes that near, as good as surely
-    # The mean of n draws is std / sqrt(n) off, their std 0.45 std / sqrt(n): 5 of these are allowed.
+    assert np.abs(W).max() > bound * 0.999  # one of 30000 draws comes that near, as good as surely
+    # The mean of n draws is off by std / sqrt(n), their std by 0.45 of that: 5 times these will do.
     std, n = deviation(init, gain=1.7), W.size
     assert abs(W.mean()) < 5 * std / math.sqrt(n)
     assert abs(W.std() - std) < 5 * 0.45 * std / math.sqrt(n)
@@ -131,13 +131,15 @@ def test_numpy_integers_are_whole_numbers():
 
 @pytest.mark.parametrize("bias", [1, 0, None, "yes"])
 def test_bias_is_true_or_false(bias):
-    with pytest.raises(bp.ConfigError, match="bias: got .*; wanted True or False"):
+    with pytest.raises(bp.ConfigError, match=r"bias: got .*; wanted True or False"):
         bp.Dense(3, bias=bias)
 
 
 @pytest.mark.parametrize("init", ["xavier", "HE", None, 0, ["he"]])
 def test_unknown_init_lists_the_known_ones(init):
-    with pytest.raises(bp.ConfigError, match="init: got .*; wanted one of auto, he, glorot, lecun"):
+    with pytest.raises(
+        bp.ConfigError, match=r"init: got .*; wanted one of auto, he, glorot, lecun"
+    ):
         bp.Dense(3, init=init)
 
 

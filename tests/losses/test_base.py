@@ -207,7 +207,9 @@ def test_large_inputs_are_walked_in_blocks(loss):
     net, (X, y, weight) = made(loss), data_for(loss, 1100)
     each = net.loss(X, y, reduction="none")
     assert each.shape == (1100,)
-    parts = [net.loss(X[i : i + 100], y[i : i + 100], reduction="none") for i in range(0, 1100, 100)]
+    parts = [
+        net.loss(X[i : i + 100], y[i : i + 100], reduction="none") for i in range(0, 1100, 100)
+    ]
     np.testing.assert_allclose(each, np.concatenate(parts), rtol=1e-12)
     want = net.gradients(X, y, sample_weight=weight).loss
     assert net.loss(X, y, sample_weight=weight) == pytest.approx(want, rel=1e-13)

@@ -62,7 +62,9 @@ def test_targets():
     ]:
         with pytest.raises(bp.ShapeError, match=words):
             LOSS.check_targets(y, n_out, f32)
-    with pytest.raises(bp.NonFiniteError, match=r"y: got 1e\+39 at row 0, column 1, which overflow"):
+    with pytest.raises(
+        bp.NonFiniteError, match=r"y: got 1e\+39 at row 0, column 1, which overflow"
+    ):
         LOSS.check_targets(np.array([[0.0, 1e39]]), 2, f32)
 
 

@@ -73,7 +73,9 @@ def test_another_kind_or_other_constants_raise_and_change_nothing(other):
     flat, v = net.flat.copy(), net.optimizer_state.arrays["v"].copy()
     kind = type(other).__name__
     for call in (lambda: net.step(X, Y, other), lambda: net.fit(X, Y, optimizer=other, epochs=1)):
-        with pytest.raises(bp.OptimizerError, match=rf"optimizer: got {kind} with .*reset_optimizer"):
+        with pytest.raises(
+            bp.OptimizerError, match=rf"optimizer: got {kind} with .*reset_optimizer"
+        ):
             call()
     np.testing.assert_array_equal(net.flat, flat)
     np.testing.assert_array_equal(net.optimizer_state.arrays["v"], v)
@@ -126,7 +128,9 @@ def test_an_optimizer_of_ones_own():
 @pytest.mark.parametrize("bad", [bp.Adam, bp.SGD, "adam", None, 0.1, bp.ReLU()])
 def test_only_instances_of_optimizers(bad):
     net = network()
-    with pytest.raises(bp.ConfigError, match=r"optimizer: got .*; wanted one like bp\.Adam\(1e-3\)"):
+    with pytest.raises(
+        bp.ConfigError, match=r"optimizer: got .*; wanted one like bp\.Adam\(1e-3\)"
+    ):
         net.step(X, Y, bad)
     if bad is not None:  # fit's default
         with pytest.raises(bp.ConfigError, match="optimizer: got"):

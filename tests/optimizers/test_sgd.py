@@ -74,7 +74,11 @@ def test_against_pytorch(data, settings, relative_error):
 def test_cs231n_sgd_momentum():
     """Its velocity is -lr times ours, so that v starts at -velocity / lr."""
     lr, momentum = 1e-3, 0.9
-    w, dw, velocity = np.linspace(-0.4, 0.6, 20), np.linspace(-0.6, 0.4, 20), np.linspace(0.6, 0.9, 20)
+    w, dw, velocity = (
+        np.linspace(-0.4, 0.6, 20),
+        np.linspace(-0.6, 0.4, 20),
+        np.linspace(0.6, 0.9, 20),
+    )
     optimizer = bp.SGD(lr, momentum=momentum)
     state = optimizer.state_for(w, None)
     state.arrays["v"][...] = -velocity / lr
@@ -121,19 +125,19 @@ def test_the_gradient_stays_as_it_is():
 
 @pytest.mark.parametrize("bad", [0, -1.0, np.nan, np.inf, "0.1", None, True, 1j, [0.1]])
 def test_lr_is_a_positive_finite_number(bad):
-    with pytest.raises(bp.ConfigError, match="lr: got .*; wanted a finite number > 0"):
+    with pytest.raises(bp.ConfigError, match=r"lr: got .*; wanted a finite number > 0"):
         bp.SGD(bad)
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.0, 2, np.nan, None])
 def test_momentum_is_in_0_to_1(bad):
-    with pytest.raises(bp.ConfigError, match="momentum: got .*; wanted .* >= 0 and < 1"):
+    with pytest.raises(bp.ConfigError, match=r"momentum: got .*; wanted .* >= 0 and < 1"):
         bp.SGD(0.1, momentum=bad)
 
 
 @pytest.mark.parametrize("bad", [-1e-9, np.inf, np.nan, "0"])
 def test_weight_decay_is_not_negative(bad):
-    with pytest.raises(bp.ConfigError, match="weight_decay: got .*; wanted a finite number >= 0"):
+    with pytest.raises(bp.ConfigError, match=r"weight_decay: got .*; wanted a finite number >= 0"):
         bp.SGD(0.1, weight_decay=bad)
 
 

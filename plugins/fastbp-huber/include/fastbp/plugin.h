@@ -78,7 +78,8 @@ typedef struct fastbp_host {
      * threads do not change them, and a second call in the same pass returns the same. */
     void (*random)(const struct fastbp_call *call, int64_t count, double *out);
 
-    int32_t threads; /* threads that one function may use; 1 when others are at work */
+    int32_t threads;  /* threads that one function may use; 1 when others are at work */
+    int32_t reserved; /* 0; no struct ends in padding, which a later member would slip into */
 } fastbp_host;
 
 /* The circumstances of one call. */

@@ -1,0 +1,63 @@
+"""What went wrong in a pass, and who is to blame: errors with the names of parts in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp.checks import Array
+from fastbp.errors import NonFiniteError, PluginCallError
+
+ERROR, NO_MEMORY, NON_FINITE = 1, 2, 3  # the codes of plugin.h
+
+
+def of_code(label: str, function: str, code: int, text: str) -> Exception:
+    """The error for a C function that returned a code other than OK."""
+    if code == NO_MEMORY:
+        return MemoryError(f"{label}: {function} ran out of memory")
+    kind = NonFiniteError if code == NON_FINITE else PluginCallError
+    return kind(f"{label}: {function} failed ({text or f'code {code}'})")
+
+
+def of_exception(label: str, function: str, exc: BaseException) -> BaseException:
+    """The error for a Python function that raised: with the part's name, the cause chained."""
+    if isinstance(exc, KeyboardInterrupt | MemoryError):
+        return exc
+    kind = NonFiniteError if isinstance(exc, NonFiniteError) else PluginCallError
+    error = kind(f"{label}: {function} failed ({type(exc).__name__}: {exc})")
+    error.__cause__ = exc
+    return error
+
+
+def of_output(
+    x: Array, y: Sequence[Array], delta: Array, losses: Array, labels: Sequence[str], rows: Any
+) -> NonFiniteError:
+    """The error for losses that are NaN, or whose gradient is not finite, and where that began."""
+    bad = np.isnan(losses) | ~np.isfinite(delta).all(axis=1)
+    n = int(np.argmax(bad))
+    row = n if rows is None else int(rows[n])
+    for label, below, above in zip(labels, [x, *y], y, strict=False):
+        if np.isfinite(below[n]).all() and not np.isfinite(above[n]).all():
+            return NonFiniteError(
+                f"h_L: got {y[-1][n]} at row {row}; wanted no NaN, no +inf, and not only -inf; "
+                f"the first NaN or infinity came out of {label}"
+            )
+    return NonFiniteError(
+        f"loss: got {losses[n]} with gradient {delta[n]} at row {row}, where h_L is {y[-1][n]}; "
+        f"the first NaN or infinity came out of {labels[-1]}"
+    )
+
+
+def of_gradient(
+    x: Array, dy: Sequence[Array], grads: Sequence[dict[str, Array]], labels: Sequence[str]
+) -> NonFiniteError:
+    """The error for a gradient w.r.t. the parameters that is not finite, and where that began."""
+    culprit = ""
+    for i in range(len(dy) - 1, -1, -1):
+        made = [*grads[i].values(), *dy[i - 1 : i]]  # dy[-1:0] is empty: no dx of the first layer
+        if np.isfinite(dy[i]).all() and not all(np.isfinite(array).all() for array in made):
+            culprit = f"; the first NaN or infinity came out of {labels[i]}"
+            break
+    return NonFiniteError(f"gradient: became NaN or infinite; wanted finite numbers{culprit}")

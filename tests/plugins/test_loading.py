@@ -1,0 +1,129 @@
+"""Parts that cannot be loaded: an error then, with who is at fault, and nobody else disturbed."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import fastbp as bp
+
+ENTRY = "layer 'part' = {} of acme-part 2.1"
+MODULE = "acme_part:Part"
+
+# What a distribution may hold instead of a part: source, value, and words of the message.
+BAD = {
+    "raises": ("raise RuntimeError('no luck')", MODULE, "(RuntimeError: no luck)"),
+    "exits": ("raise SystemExit(3)", MODULE, "(SystemExit: 3)"),
+    "exits quietly": ("import sys; sys.exit()", MODULE, "(SystemExit: )"),
+    "odd exception": ("raise type('Odd', (BaseException,), {})('hm')", MODULE, "(Odd: hm)"),
+    "no syntax": ("class Part(:", MODULE, "(SyntaxError: "),
+    "no dependency": ("import acme_missing", MODULE, "No module named 'acme_missing'"),
+    "no module": ("", "acme_gone:Part", "No module named 'acme_gone'"),
+    "no attribute": ("", MODULE, "has no attribute 'Part'"),
+    "no value": ("", "12 + 3", "could not be loaded ("),
+    "a function": ("def Part(): pass", MODULE, "wanted a subclass of fastbp's Layer"),
+    "an instance": ("Part = bp.ReLU()", MODULE, "is ReLU(); wanted a subclass"),
+    "another class": ("class Part: pass", MODULE, "wanted a subclass of fastbp's Layer"),
+    "a loss": ("class Part(Loss): pass", MODULE, "wanted a subclass of fastbp's Layer"),
+    "a module": ("", "acme_part", "wanted a subclass of fastbp's Layer"),
+    "newer contract": (
+        "class Part(bp.ReLU): contract = 2",
+        MODULE,
+        "keeps contract 2; this fastbp keeps 1",
+    ),
+    "no contract": ("class Part(bp.ReLU): contract = None", MODULE, "keeps contract None"),
+}
+
+
+@pytest.fixture(params=BAD.values(), ids=BAD)
+def bad(request, site):
+    """The value and the words of an installed bad part."""
+    source, value, words = request.param
+    site.install("acme-part", "2.1", source, layers={"part": value})
+    return value, words
+
+
+def test_the_error_names_entry_distribution_and_version(bad, plugin_error):
+    value, words = bad
+    error = plugin_error(lambda: bp.layer("part"), ENTRY.format(value), words)
+    assert (error.__cause__ is not None) == ("could not be loaded" in str(error))
+
+
+def test_every_way_to_ask_gets_the_error(bad, plugin_error):
+    value, words = bad
+    for ask in (
+        lambda: bp.plugins.get("layer", "acme-part:part"),
+        lambda: bp.Network(3, [bp.Dense(2), "part"]),
+        lambda: bp.mlp([3, 2, 2], activation="part"),
+    ):
+        plugin_error(ask, ENTRY.format(value), words)
+
+
+def test_nothing_and_nobody_else_is_disturbed(bad, site, bits, data, plugin_error):
+    site.leaky()
+    net = bp.mlp([3, 4, 2], rng=0)
+    net.step(*data, bp.Adam())
+    before = bits(net)
+    plugin_error(lambda: bp.Network(3, [bp.Dense(2), "part"]))
+    assert bits(net) == before
+    assert "part" in bp.plugins.available("layer")
+    assert [row.state for row in bp.plugins.describe() if row.name == "part"] == ["not loaded"]
+    leaky = bp.mlp([3, 4, 2], activation="leaky", rng=0)
+    leaky.fit(*data, epochs=1)
+    assert np.isfinite(leaky.flat).all()
+
+
+def test_a_bad_plugin_does_not_end_its_users_program(site):
+    site.install("acme-part", "2.1", "raise SystemExit(3)", layers={"part": MODULE})
+    out = site.run(
+        """
+        import fastbp as bp
+        try:
+            bp.layer("part")
+        except bp.PluginError as exc:
+            print(repr(exc.__cause__))
+        print(bp.mlp([2, 2]))
+        """
+    )
+    assert out.startswith("SystemExit(3)\nNetwork(2")
+
+
+def test_ctrl_c_passes(site):
+    site.install("acme-part", "2.1", "raise KeyboardInterrupt", layers={"part": MODULE})
+    with pytest.raises(KeyboardInterrupt):
+        bp.layer("part")
+
+
+def test_what_was_mended_is_tried_again(site, plugin_error):
+    good = "class Part(bp.ReLU): pass"
+    site.install("acme-part", "2.1", "import acme_helper\n" + good, layers={"part": MODULE})
+    for _ in range(2):
+        plugin_error(lambda: bp.layer("part"), "No module named 'acme_helper'")
+    assert "acme_part" not in sys.modules
+    site.write("acme_helper.py", "")
+    part = bp.layer("part")
+    assert bp.plugins.get("layer", "part") is type(part)
+    assert bp.plugins.name_of(part) == "part"
+
+
+def test_a_part_that_fails_beside_a_good_one_of_its_package(site, plugin_error):
+    """The good one's messages and files look through the bad one without an error."""
+    site.install(
+        "acme-part",
+        "2.1",
+        "class Part(bp.ReLU): pass",
+        layers={"part": MODULE, "another": "acme_part:Missing"},
+    )
+    import acme_part
+
+    assert bp.plugins.name_of(acme_part.Part()) == "part"
+    plugin_error(lambda: bp.layer("another"), "layer 'another' = acme_part:Missing of acme-part")
+
+
+def test_arguments_that_do_not_fit(site):
+    site.leaky()
+    with pytest.raises(bp.ConfigError, match=r"layer: got 'leaky' with {'steepness': 2}"):
+        bp.layer("leaky", steepness=2)
+    leaky = bp.plugins.get("layer", "leaky")
+    with pytest.raises(bp.ConfigError, match=r"got the class Leaky; pass Leaky\(...\)"):
+        bp.Network(3, [bp.Dense(2), leaky])
