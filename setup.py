@@ -28,7 +28,6 @@ DIRECTIVES = {
 # does not vectorise Adam.
 COMPILE_ARGS = ["-O3", "-fno-math-errno", "-g" if DEBUG else "-g0"]
 
-
 KERNELS = Path("fastbp/kernels")
 # The built-in parts are C files of one form, like a plugin's; one module hands them all out.
 PARTS = sorted(path.name for path in KERNELS.glob("src/*.c") if path.name != "matmul.c")

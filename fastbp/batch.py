@@ -143,7 +143,7 @@ def _check_targets(loss: Loss, targets: Any, rows: int, layout: Layout) -> None:
         checks.operand("targets", targets, shape, np.dtype(np.int64) if classes else layout.dtype)
     except FastbpError as exc:
         name = plugins.label(loss)
-        raise PluginCallError(f"{name}: check_targets returned no such array ({exc})") from exc
+        raise PluginCallError(f"{name}: check_targets failed ({exc})") from exc
 
 
 def generator(name: str, rng: Any) -> np.random.Generator:

@@ -15,8 +15,6 @@ from fastbp.checks import Array
 from fastbp.errors import ConfigError, PluginCallError, ShapeError, UnknownNameError
 from fastbp.layers import Layer, LayerSpec
 
-LARGEST = 2**48  # parameters: beyond any memory, and still safe to multiply by an item's size
-
 Views = list[dict[str, Array]]  # for each layer its arrays by name
 
 
@@ -80,8 +78,6 @@ class Layout:
                 self.slots[f"{name}.{key}"] = slot
                 start = slot.stop
         self.size = start
-        if start > LARGEST:
-            raise ConfigError(f"layers: got {start} parameters; wanted at most {LARGEST}")
 
     def _build(self) -> Iterator[LayerSpec]:
         n = self.n_in
@@ -92,7 +88,9 @@ class Layout:
                 _check_spec(spec)
             except (TypeError, ConfigError) as exc:
                 name = plugins.label(layer)
-                raise PluginCallError(f"{name}: build returned {spec!r} ({exc})") from exc
+                raise PluginCallError(
+                    f"{name}: build failed (it returned {spec!r}; {exc})"
+                ) from exc
             yield spec
             n = spec.n_out
 

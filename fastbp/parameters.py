@@ -18,6 +18,8 @@ from fastbp.layout import Layout, Named, Views
 from fastbp.losses import Loss
 from fastbp.optimizers import OptimizerState
 
+LARGEST = 2**48  # parameters: beyond any memory, and still safe to multiply by an item's size
+
 
 class Parameters:
     """A structure and its numbers; the part of :class:`fastbp.Network` that computes nothing."""
@@ -34,6 +36,8 @@ class Parameters:
             loss.target_width(layout.n_out)
         if 2 * l2 > np.finfo(layout.dtype).max:
             raise ConfigError(f"l2: got {l2}, which overflows {layout.dtype} when doubled")
+        if layout.size > LARGEST:
+            raise ConfigError(f"layers: got {layout.size} parameters; wanted at most {LARGEST}")
         self._layout, self._loss, self._l2 = layout, loss, l2
         self._bind(np.zeros(layout.size, layout.dtype), layout.buffers())
         self._rng = np.random.Generator(np.random.PCG64(0))

@@ -363,3 +363,10 @@ def test_binary_targets_lie_between_zero_and_one():
     assert checks.binary_targets(y[:2], 2, F64).tolist() == y[:2].tolist()
     message = "y: got -0.25 at row 7, column 1; wanted labels in [0, 1]"
     raises(LabelError, message, checks.binary_targets, y, 2, F64, np.array([5, 6, 7]))
+
+
+def test_choice():
+    assert checks.choice("mode", "b", ("a", "b")) == "b"
+    for bad in ("c", None, 1, np.array(["a", "b"])):
+        with pytest.raises(ConfigError, match=r"^mode: got .*; wanted 'a' or 'b'$"):
+            checks.choice("mode", bad, ("a", "b"))

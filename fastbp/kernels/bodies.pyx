@@ -219,7 +219,8 @@ cdef class LayerBody:
         cdef size_t scratch = 0
         cdef int64_t n_out = self.spec.n_out
         if self.table.body == LAYER and self.table.layer.scratch != NULL:
-            scratch = self.table.layer.scratch(rows, self.n_in, n_out, self.type)
+            scratch = self.table.layer.scratch(
+                self.table.context, rows, self.n_in, n_out, self.type)
         groups = []
         for shapes, arrays, leading in (
                 (self.spec.params, params, ()), (self.spec.params, grads, ()),
@@ -329,7 +330,8 @@ cdef class LossBody:
         cdef size_t scratch = 0
         cdef _Frame frame
         if self.table.loss.scratch != NULL:
-            scratch = self.table.loss.scratch(rows, self.n_out, self.type)
+            scratch = self.table.loss.scratch(
+                self.table.context, rows, self.n_out, self.type)
         frame = _Frame(rows, self.n_out, self.n_out, scratch, (), Context())
         frame.call.context = self.table.context
         return frame

@@ -71,6 +71,7 @@ cdef struct Pass:  # one run of the chain
     Stage stage
     double value
 
+
 @cython.final
 cdef class Plan:
     """Buffers for up to `capacity` rows of one network.
@@ -165,7 +166,7 @@ cdef class Plan:
             node.y = <char*>pointer(self._y[i])
             if node.table.body == LAYER and node.table.layer.scratch != NULL:
                 wanted = node.table.layer.scratch(
-                    self.capacity, node.n_in, node.n_out, self.type)
+                    node.table.context, self.capacity, node.n_in, node.n_out, self.type)
                 node.call.scratch_size = wanted
                 scratch = max(scratch, wanted)
         for slot in layout.slots.values():
@@ -179,7 +180,8 @@ cdef class Plan:
         self.loss_call.message = self.message
         self.loss_call.message_size = MESSAGE_SIZE
         if not self.loss_table.python and self.loss_table.loss.scratch != NULL:
-            wanted = self.loss_table.loss.scratch(self.capacity, layout.n_out, self.type)
+            wanted = self.loss_table.loss.scratch(
+                self.loss_table.context, self.capacity, layout.n_out, self.type)
             self.loss_call.scratch_size = wanted
             scratch = max(scratch, wanted)
         if scratch:
@@ -224,6 +226,24 @@ cdef class Plan:
         if code:
             self._raise(code, "forward")
         return self.y[self.count - 1] if out is None else out
+
+    def y_hat(self, a, out):
+        """Fill out with y_hat (rows, n_out), by the loss's C function where it has one."""
+        cdef fastbp_call call
+        cdef const void* source = pointer(a)
+        cdef void* target = pointer(out)
+        cdef int code
+        if self.loss_table.python or self.loss_table.loss.y_hat[self.type] == NULL:
+            self.loss.y_hat(a, out)
+            return
+        call = self.loss_call
+        call.rows, call.first_row = len(a), 0
+        self.message[0] = 0
+        with nogil:
+            code = self.loss_table.loss.y_hat[self.type](&call, source, target)
+        if code:
+            self.failed = self.count
+            self._raise(code, "y_hat")
 
     def losses(self, targets, bint gradient):
         """E3 (and E5): each row's loss, unweighted, float64; fills the last dy with its gradient.

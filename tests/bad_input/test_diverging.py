@@ -59,7 +59,7 @@ OVERFLOWS = {
         1,
         "loss: became inf; a smaller learning rate may help",
     ),
-    "the gradient alone": ("float32", 1e30, 1, 1, "gradient: ...; wanted finite numbers"),
+    "the gradient alone": ("float32", 1e30, 1, 1, "gradient: ...; wanted finite numbers..."),
     "the output": ("float32", 1, 1, 3e38, "h_L: got [...] at row ...; wanted ..."),
 }
 

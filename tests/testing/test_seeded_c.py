@@ -97,8 +97,8 @@ static int TYPED(loss)(const fastbp_call *call, const void *a_, const void *t_, 
 """
 
 TABLES = r"""
-static size_t scratch(int64_t rows, int64_t n_in, int64_t n_out, int type) {
-    (void)rows, (void)n_in, (void)n_out, (void)type;
+static size_t scratch(void *context, int64_t rows, int64_t n_in, int64_t n_out, int type) {
+    (void)context, (void)rows, (void)n_in, (void)n_out, (void)type;
     return 8;
 }
 #define HEAD(kind) sizeof(fastbp_##kind), FASTBP_MINOR, FLAGS, 0

@@ -35,5 +35,5 @@ const uint64_t ends[] = {
     END(fastbp_elementwise, backward),
     END(fastbp_loss, scratch),
     END(fastbp_call, message_size),
-    END(fastbp_host, threads),
+    END(fastbp_host, reserved),
 };

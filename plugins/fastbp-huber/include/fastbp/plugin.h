@@ -129,8 +129,9 @@ typedef struct fastbp_layer {
     uint32_t reserved;    /* 0 */
     fastbp_forward forward[2];
     fastbp_backward backward[2];
-    /* Bytes of call->scratch wanted for calls of up to `rows` rows; NULL: none. */
-    size_t (*scratch)(int64_t rows, int64_t n_in, int64_t n_out, int type);
+    /* Bytes of call->scratch wanted for calls of up to `rows` rows by the part with this context;
+     * NULL: none. */
+    size_t (*scratch)(void *context, int64_t rows, int64_t n_in, int64_t n_out, int type);
 } fastbp_layer;
 
 /* An elementwise layer on n numbers: y = f(x), and df is f'(x). */
@@ -157,8 +158,8 @@ typedef struct fastbp_loss {
                              double *loss, void *delta);
     /* y_hat (rows, n_in) from a; NULL: the part's Python y_hat is called. */
     int (*y_hat[2])(const fastbp_call *call, const void *a, void *y_hat);
-    /* Bytes of call->scratch wanted for calls of up to `rows` rows; NULL: none. */
-    size_t (*scratch)(int64_t rows, int64_t n_in, int type);
+    /* Bytes of call->scratch wanted, as for a layer. */
+    size_t (*scratch)(void *context, int64_t rows, int64_t n_in, int type);
 } fastbp_loss;
 
 #ifdef __cplusplus

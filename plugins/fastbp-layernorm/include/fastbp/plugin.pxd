@@ -75,7 +75,8 @@ cdef extern from "<fastbp/plugin.h>" nogil:
         uint32_t reserved
         fastbp_forward forward[2]
         fastbp_backward backward[2]
-        size_t (*scratch)(int64_t rows, int64_t n_in, int64_t n_out, int type) noexcept nogil
+        size_t (*scratch)(
+            void* context, int64_t rows, int64_t n_in, int64_t n_out, int type) noexcept nogil
 
     ctypedef struct fastbp_elementwise:
         uint32_t struct_size
@@ -100,4 +101,4 @@ cdef extern from "<fastbp/plugin.h>" nogil:
             const fastbp_call* call, const void* a, const void* targets, double* loss,
             void* delta) noexcept nogil
         int (*y_hat[2])(const fastbp_call* call, const void* a, void* y_hat) noexcept nogil
-        size_t (*scratch)(int64_t rows, int64_t n_in, int type) noexcept nogil
+        size_t (*scratch)(void* context, int64_t rows, int64_t n_in, int type) noexcept nogil

@@ -97,7 +97,8 @@ cdef int backward_f64(
     return backward[double](call, <const double*>dy, <double*>dx)
 
 
-cdef size_t scratch(int64_t rows, int64_t n_in, int64_t n_out, int type) noexcept nogil:
+cdef size_t scratch(
+        void* context, int64_t rows, int64_t n_in, int64_t n_out, int type) noexcept nogil:
     return 2 * n_in * sizeof(double)
 
 

@@ -18,8 +18,8 @@
 #include "body.h"
 
 /* One piece of z or dz (rows, n_out), and before it a sum in double for each unit. */
-static size_t scratch(int64_t rows, int64_t n_in, int64_t n_out, int type) {
-    (void)n_in;
+static size_t scratch(void *context, int64_t rows, int64_t n_in, int64_t n_out, int type) {
+    (void)context, (void)n_in;
     size_t number = type == FASTBP_F64 ? sizeof(double) : sizeof(float);
     return (size_t)n_out * sizeof(double) + (size_t)rows * (size_t)n_out * number;
 }
