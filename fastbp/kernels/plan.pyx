@@ -548,6 +548,8 @@ cdef class Plan:
         self.loss_call.rows = rows
         self.loss_call.first_row = first_row
         self.loss_call.training = training
+        self.loss_call.seed, self.loss_call.step = self.seed, self.step
+        self.loss_call.layer = self.count
         if rows == self.rows:
             return 0
         self.y = [array[:rows] for array in self._y]

@@ -1,7 +1,10 @@
 /* The logistic function: h = 1 / (1 + exp(-a)), exp taken in double for both types. */
 #ifndef real
 #include <fastbp/plugin.h>
-#include <math.h>
+
+#include "exp.h"
+#define FUNCTION sigmoid_double
+#include "elementwise_isa.h"
 
 #define BODY "sigmoid.c"
 #include "both_types.h"
@@ -17,15 +20,10 @@ const fastbp_elementwise fastbp_sigmoid = {
 
 #else
 
-/* E2: h = 1 / (1 + exp(-a)); a, h (n,). exp is taken of -|a|, so it cannot overflow. */
+/* E2: h = 1 / (1 + exp(-a)); a, h (n,). */
 static int TYPED(forward)(const fastbp_call *call, int64_t n, const void *a_, void *h_) {
-    const real *a = a_;
-    real *h = h_;
     (void)call;
-    for (int64_t i = 0; i < n; i++) {
-        double e = exp(-fabs((double)a[i]));
-        h[i] = (real)((a[i] < 0 ? e : 1) / (1 + e));
-    }
+    TYPED(apply)(n, a_, h_);
     return FASTBP_OK;
 }
 

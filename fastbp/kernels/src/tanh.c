@@ -1,7 +1,10 @@
 /* Hyperbolic tangent: h = tanh(a), taken in double for both types. */
 #ifndef real
 #include <fastbp/plugin.h>
-#include <math.h>
+
+#include "exp.h"
+#define FUNCTION tanh_double
+#include "elementwise_isa.h"
 
 #define BODY "tanh.c"
 #include "both_types.h"
@@ -19,11 +22,8 @@ const fastbp_elementwise fastbp_tanh = {
 
 /* E2: h = tanh(a); a, h (n,). */
 static int TYPED(forward)(const fastbp_call *call, int64_t n, const void *a_, void *h_) {
-    const real *a = a_;
-    real *h = h_;
     (void)call;
-    for (int64_t i = 0; i < n; i++)
-        h[i] = (real)tanh((double)a[i]);
+    TYPED(apply)(n, a_, h_);
     return FASTBP_OK;
 }
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from fastbp.testing import parametrize_checks
 from fastbp_huber import Huber
 
 import fastbp as bp
+from fastbp.testing import parametrize_checks
 
 
 class InPython(Huber):

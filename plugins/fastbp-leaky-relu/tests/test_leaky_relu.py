@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from fastbp.testing import parametrize_checks
 from fastbp_leaky_relu import LeakyReLU
 
 import fastbp as bp
+from fastbp.testing import parametrize_checks
 
 
 @parametrize_checks([LeakyReLU(), LeakyReLU(slope=0.3)])

@@ -104,7 +104,7 @@ typedef struct fastbp_call {
 
     uint64_t seed;  /* random numbers: see host->random */
     uint64_t step;  /* updates that the network has made */
-    uint32_t layer; /* position of the layer in the network */
+    uint32_t layer; /* position of the layer in the network; a loss comes after the last */
 
     int32_t target_kind;     /* losses: FASTBP_CLASSES or FASTBP_VALUES */
     const double *row_scale; /* losses: [rows], the scale the host applies to each row; or NULL */
