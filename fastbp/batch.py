@@ -144,6 +144,11 @@ def _check_targets(loss: Loss, targets: Any, rows: int, layout: Layout) -> None:
     except FastbpError as exc:
         name = plugins.label(loss)
         raise PluginCallError(f"{name}: check_targets failed ({exc})") from exc
+    if classes and rows and not (targets.min() >= 0 and targets.max() < layout.n_out):
+        raise PluginCallError(
+            f"{plugins.label(loss)}: check_targets failed (it returned classes "
+            f"{targets.min()}..{targets.max()}; wanted 0..{layout.n_out - 1})"
+        )
 
 
 def generator(name: str, rng: Any) -> np.random.Generator:

@@ -20,11 +20,20 @@ from fastbp.errors import (
     FastbpError,
     LabelError,
     NonFiniteError,
+    OptimizerError,
     ShapeError,
     UnknownNameError,
 )
 
-BAD_INPUT = (ConfigError, DtypeError, LabelError, NonFiniteError, ShapeError, UnknownNameError)
+BAD_INPUT = (
+    ConfigError,
+    DtypeError,
+    LabelError,
+    NonFiniteError,
+    OptimizerError,
+    ShapeError,
+    UnknownNameError,
+)
 
 TRAIN = """\
 Train a network and test it on rows it has not seen.

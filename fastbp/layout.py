@@ -86,6 +86,10 @@ class Layout:
                 spec = layer.build(n, self.dtype)
             try:
                 _check_spec(spec)
+                if layer.affine:
+                    _check_affine(spec, n)
+                if hasattr(layer, "__fastbp_elementwise__"):
+                    _check_elementwise(spec, n)
             except (TypeError, ConfigError) as exc:
                 name = plugins.label(layer)
                 raise PluginCallError(
@@ -131,6 +135,25 @@ def _check_spec(spec: Any) -> None:
                 raise TypeError(f"{field}[{key!r}]: got {shape!r}; wanted a tuple of sizes")
             for n in shape:
                 checks.integer(f"{field}[{key!r}]", n, low=0)
+    twice = spec.params.keys() & spec.buffers.keys()
+    if twice:
+        raise ConfigError(f"buffers: got {sorted(twice)}, which are parameters too")
+
+
+def _check_elementwise(spec: LayerSpec, n_in: int) -> None:
+    """A layer with an elementwise table puts out as much as it takes in."""
+    if spec.n_out != n_in:
+        raise ConfigError(f"n_out: got {spec.n_out}; an elementwise layer has {n_in}")
+
+
+def _check_affine(spec: LayerSpec, n_in: int) -> None:
+    """An affine layer has W (n_out, n_in) and, if any, b (n_out,): the host computes with them."""
+    wanted = {"W": (spec.n_out, n_in), "b": (spec.n_out,)}
+    for key, shape in spec.params.items():
+        if shape != wanted.get(key):
+            raise ConfigError(f"params[{key!r}]: got {shape}; an affine layer has {wanted}")
+    if "W" not in spec.params:
+        raise ConfigError(f"params: got no 'W'; an affine layer has {wanted}")
 
 
 class Named(Mapping[str, Array]):

@@ -136,17 +136,18 @@ class Network(Inference):
         batch = self._check(X, y, sample_weight, copy=True)
         scale = batch.scale(reduction)
         row_scale = batch.row_scale(scale, self.dtype)
-        plan, dx = self._fresh_plan(len(batch.x), input_gradient)
-        value = plan.gradients(
-            batch.x, batch.targets, batch.weight, scale, input_gradient=dx, factors_only=True,
-            training=checks.boolean("training", training), rows=batch.kept,
-        )  # fmt: skip
-        return Gradients(
-            self._layout, self._loss, plan, x=batch.x, targets=batch.targets,
-            row_scale=row_scale, scale=scale, value=value + self._penalty(), input_gradient=dx,
-            decay=self._flat * self.dtype.type(2 * self._l2) if self._l2 else None,
-            kept=batch.kept, batch=batch.size,
-        )  # fmt: skip
+        with self._lock:  # not while another thread takes a step
+            plan, dx = self._fresh_plan(len(batch.x), input_gradient)
+            value = plan.gradients(
+                batch.x, batch.targets, batch.weight, scale, input_gradient=dx, factors_only=True,
+                training=checks.boolean("training", training), rows=batch.kept,
+            )  # fmt: skip
+            return Gradients(
+                self._layout, self._loss, plan, x=batch.x, targets=batch.targets,
+                row_scale=row_scale, scale=scale, value=value + self._penalty(), input_gradient=dx,
+                decay=self._flat * self.dtype.type(2 * self._l2) if self._l2 else None,
+                kept=batch.kept, batch=batch.size,
+            )  # fmt: skip
 
     def vjp(self, X: Any, delta: Any) -> Gradients:
         """The backward pass for an upstream gradient of one's own (E6 to E9).
@@ -183,10 +184,11 @@ class Network(Inference):
         checks.not_empty("X", x)
         checks.finite("X", x)
         checks.finite("delta", upstream)
-        plan, dx = self._fresh_plan(len(x), True)
-        plan.forward(x)
-        plan.upstream()[...] = upstream
-        plan.backward(x, dx, factors_only=True)
+        with self._lock:
+            plan, dx = self._fresh_plan(len(x), True)
+            plan.forward(x)
+            plan.upstream()[...] = upstream
+            plan.backward(x, dx, factors_only=True)
         return Gradients(
             self._layout, self._loss, plan, x=x, targets=None, row_scale=1.0, scale=1.0,
             value=None, input_gradient=dx, decay=None, kept=None, batch=len(x),
@@ -378,7 +380,8 @@ class Network(Inference):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     bp.mlp([2, 3, 2], rng=0).save(pathlib.Path(folder, "net.npz"))
         """
-        checkpoint.save(self, path)
+        with self._lock:
+            checkpoint.save(self, path)
 
     # Inside
 

@@ -34,7 +34,7 @@ class Parameters:
     def _assemble(self, layout: Layout, loss: Loss, l2: float) -> None:
         with plugins.blamed(loss, "target_width"):
             loss.target_width(layout.n_out)
-        if 2 * l2 > np.finfo(layout.dtype).max:
+        if 2 * l2 > float(np.finfo(layout.dtype).max):
             raise ConfigError(f"l2: got {l2}, which overflows {layout.dtype} when doubled")
         if layout.size > LARGEST:
             raise ConfigError(f"layers: got {layout.size} parameters; wanted at most {LARGEST}")
@@ -131,7 +131,8 @@ class Parameters:
         >>> list(bp.mlp([2, 2], rng=0).state_dict())
         ['dense1.W', 'dense1.b']
         """
-        return {name: array.copy() for name, array in {**self.params, **self.buffers}.items()}
+        with self._lock:
+            return {name: array.copy() for name, array in {**self.params, **self.buffers}.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over parameters and buffers by name; all of them, of the right shapes.
@@ -155,7 +156,8 @@ class Parameters:
         >>> bool((other.flat == one.flat).all())
         True
         """
-        checkpoint.load_state_dict(self, state)
+        with self._lock:
+            checkpoint.load_state_dict(self, state)
 
     def copy(self) -> Self:
         """An independent network with the same bits, optimizer state and generator.
@@ -173,7 +175,8 @@ class Parameters:
         >>> bool(net.flat.any())
         True
         """
-        return copy.deepcopy(self)
+        with self._lock:
+            return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
         keep = ("_layout", "_loss", "_l2", "_flat", "_buffers", "_rng", "_seed", "optimizer_state")

@@ -344,6 +344,11 @@ def blamed(part: Part, function: str) -> Iterator[None]:
 def resolve(kind: str, part: Any, base: type[Any]) -> Any:
     """An instance of `base` from an instance or from the name of a part without arguments."""
     if isinstance(part, base):
+        contract = getattr(part, "contract", None)
+        if contract != CONTRACT:
+            raise PluginError(
+                f"{label(part)} keeps contract {contract!r}; this fastbp keeps {CONTRACT}"
+            )
         return part
     if isinstance(part, str):
         return _make(kind, part, {})

@@ -14,8 +14,9 @@ import numpy as np
 
 from fastbp import checks, plugins
 from fastbp.batch import Batch, generator
+from fastbp.checks import Array
 from fastbp.errors import ConfigError, FastbpError, NonFiniteError
-from fastbp.optimizers import Optimizer
+from fastbp.optimizers import Optimizer, OptimizerState
 from fastbp.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -52,22 +53,46 @@ def update(network: Network, batch: Batch, scale: float, optimizer: Optimizer) -
     before = {name: array.copy() for name, array in network.buffers.items()}
     batch.row_scale(scale, network.dtype)
     plan = network._plan_for(len(batch.x))
-    rule = optimizer.rule()
+    rule = _rule(optimizer)
     try:
         value = plan.train(
             batch.x, batch.targets, batch.weight, scale, l2=network.l2, rule=rule,
             slots=[state.arrays[slot] for slot in optimizer.slots], t=state.steps + 1,
             rows=batch.kept,
         )  # fmt: skip
+        if rule is None:
+            _update_in_python(network, optimizer, plan.flat, state)
     except BaseException:
         for name, array in before.items():
             network.buffers[name][...] = array
         raise
-    if rule is None:
-        optimizer.update(network.flat, plan.flat, state)
     state.steps += 1
     network.optimizer_state = state
     return value
+
+
+def _rule(optimizer: Optimizer) -> tuple[Any, ...] | None:
+    """The update that the plan knows, unless a subclass has written an `update` of its own."""
+    for cls in type(optimizer).__mro__:
+        if "rule" in vars(cls):
+            return optimizer.rule()
+        if "update" in vars(cls):
+            return None
+    return None
+
+
+def _update_in_python(
+    network: Network, optimizer: Optimizer, grad: Array, state: OptimizerState
+) -> None:
+    """An update by anybody's Python: where it raises, parameters and state are put back."""
+    arrays = [network.flat, *state.arrays.values()]
+    before = [array.copy() for array in arrays]
+    try:
+        optimizer.update(network.flat, grad, state)
+    except BaseException:
+        for array, kept in zip(arrays, before, strict=True):
+            array[...] = kept
+        raise
 
 
 def check_optimizer(optimizer: Any) -> Optimizer:
@@ -126,14 +151,15 @@ def fit(
                 bar.advance(f"epoch {epoch}/{epochs} loss {value:.4g}")
             history.loss.append(running)
             history.seconds.append(time.perf_counter() - started)
-            if validation is not None:
-                loss, accuracy = evaluate(network, validation)
-                history.val_loss.append(loss)
-                if accuracy is not None:
-                    history.val_accuracy.append(accuracy)
             interrupted()
-            if any([callback(network, history) for callback in callbacks]):
-                break
+            with _interruptible():
+                if validation is not None:
+                    loss, accuracy = evaluate(network, validation)
+                    history.val_loss.append(loss)
+                    if accuracy is not None:
+                        history.val_accuracy.append(accuracy)
+                if any([callback(network, history) for callback in callbacks]):
+                    break
     return history
 
 
@@ -179,6 +205,21 @@ def _check_validation(network: Network, data: tuple[Any, ...] | None) -> Batch |
 
 
 @contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C as Python has it, at once, where no step is under way."""
+    flagged = signal.getsignal(signal.SIGINT)
+    ours = getattr(flagged, "__name__", "") == "flag_interrupt"
+    if not ours or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, flagged)
+
+
+@contextlib.contextmanager
 def _interrupts() -> Iterator[Callable[[], None]]:
     """Ctrl-C as a flag, which the function handed out turns into KeyboardInterrupt.
 
@@ -195,7 +236,11 @@ def _interrupts() -> Iterator[Callable[[], None]]:
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield raise_pending
         return
-    signal.signal(signal.SIGINT, lambda number, frame: pending.append(number))
+
+    def flag_interrupt(number: int, frame: Any) -> None:
+        pending.append(number)
+
+    signal.signal(signal.SIGINT, flag_interrupt)
     try:
         yield raise_pending
     finally:

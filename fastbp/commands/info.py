@@ -12,6 +12,7 @@ import numpy as np
 import scipy
 
 import fastbp
+from fastbp.kernels import product
 
 
 def run(options: argparse.Namespace) -> None:
@@ -54,8 +55,5 @@ def threads() -> int:
 
 
 def instruction_set() -> str:
-    """The machine, and the newest of the SIMD extensions that NumPy finds on it."""
-    built: Any = np.show_config(mode="dicts")
-    simd = (built or {}).get("SIMD Extensions") or {}
-    found = [*simd.get("baseline", []), *simd.get("found", [])]
-    return f"{platform.machine()} {found[-1] if found else ''}".strip()
+    """The machine, and the instruction set that fastbp's own kernels use."""
+    return f"{platform.machine()} ({product.instruction_set()})"

@@ -527,7 +527,9 @@ cdef class Plan:
     def _context(self, int i):
         context = self._contexts[i]
         context.training = self.training
-        context.buffers = self._buffers[i]
+        buffers = self._buffers[i]
+        context.buffers = buffers if self.training else {
+            key: read_only(array) for key, array in buffers.items()}
         context._place = (self.seed, self.step, i, self.nodes[i].call.first_row)
         return context
 

@@ -71,11 +71,24 @@ cdef object require(str label, str function, int type, bint have, bint have_othe
     raise PluginError(f"{label}: its table has no function {function!r}")
 
 
+cdef bint has_capsule(object part, str method, tuple bodies):
+    # Whether the part has a C body that speaks for it: not where a subclass gives one of the
+    # Python functions anew, since the capsule that it inherits knows nothing of that.
+    if not hasattr(part, method):
+        return False
+    for cls in type(part).__mro__:
+        if method in vars(cls):
+            return True
+        if any(name in vars(cls) for name in bodies):
+            return False
+    return True
+
+
 cdef object read_layer(object part, str label, int type, LayerTable* table):
     # Fill table; return what must be kept alive.
     cdef int other = 1 - type
     memset(table, 0, sizeof(LayerTable))
-    if hasattr(part, "__fastbp_elementwise__"):
+    if has_capsule(part, "__fastbp_elementwise__", ("f", "df", "forward", "backward")):
         table.body = ELEMENTWISE
         kept = copy_table(
             part, "__fastbp_elementwise__", FASTBP_ELEMENTWISE_V1, label, &table.elementwise,
@@ -86,7 +99,7 @@ cdef object read_layer(object part, str label, int type, LayerTable* table):
             require(label, "df", type, table.elementwise.df[type] != NULL,
                     table.elementwise.df[other] != NULL)
         return kept
-    if hasattr(part, "__fastbp_layer__"):
+    if has_capsule(part, "__fastbp_layer__", ("forward", "backward")):
         table.body = LAYER
         kept = copy_table(
             part, "__fastbp_layer__", FASTBP_LAYER_V1, label, &table.layer, sizeof(fastbp_layer),
@@ -103,7 +116,7 @@ cdef object read_layer(object part, str label, int type, LayerTable* table):
 cdef object read_loss(object part, str label, int type, LossTable* table):
     # Fill table; return what must be kept alive.
     memset(table, 0, sizeof(LossTable))
-    table.python = not hasattr(part, "__fastbp_loss__")
+    table.python = not has_capsule(part, "__fastbp_loss__", ("loss_and_delta", "y_hat"))
     if table.python:
         return None
     kept = copy_table(

@@ -75,7 +75,7 @@ class Optimizer(Part):
         """
         name = type(self).__name__
         for key, value in self.config().items():
-            if isinstance(value, float) and abs(value) > np.finfo(theta.dtype).max:
+            if isinstance(value, float) and abs(value) > float(np.finfo(theta.dtype).max):
                 raise OptimizerError(f"optimizer: got {key} {value}, which overflows {theta.dtype}")
         if state is None:
             arrays = {slot: np.zeros_like(theta) for slot in self.slots}
