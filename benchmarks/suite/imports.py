@@ -33,3 +33,16 @@ class Imports:
         return statistics.median(
             seconds("fastbp") / seconds("numpy, scipy.linalg") for _ in range(9)
         )
+
+
+class ImportMemory:
+    """Peak memory of a fresh interpreter that imports, itself included."""
+
+    version = "1"
+    unit = "MB"
+
+    def track_fastbp(self):
+        code = "import fastbp, resource as r; print(r.getrusage(r.RUSAGE_SELF).ru_maxrss)"
+        command = [sys.executable, "-P", "-c", code]
+        kilobytes = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return float(kilobytes) / 1000

@@ -35,6 +35,9 @@ class Outer:
     def time_outer_sum(self, *_):
         kernels.outer_sum(self.delta, self.h, out=self.dW)
 
+    def peakmem_outer_sum(self, *_):
+        self.time_outer_sum()
+
     def time_bias_sum(self, *_):
         kernels.bias_sum(self.delta, out=self.db)
 

@@ -45,6 +45,9 @@ class Softmax:
     def time_loss_and_delta_classes(self, *_):
         return kernels.softmax_cross_entropy(self.a, self.classes, self.delta)
 
+    def peakmem_loss_and_delta_classes(self, *_):
+        self.time_loss_and_delta_classes()
+
     def time_loss_and_delta_rows(self, *_):
         return kernels.softmax_cross_entropy(self.a, self.rows, self.delta)
 
