@@ -11,6 +11,7 @@ from fastbp import plugins
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, UnknownNameError
 from fastbp.kernels import bias_sum, outer_sum
+from fastbp.kernels.bodies import LossBody
 from fastbp.kernels.plan import Plan
 from fastbp.layout import Layout
 from fastbp.losses import Loss
@@ -238,14 +239,20 @@ class Gradients:
         if what == "y_hat value":
             y_hat = np.empty_like(self._y[-1])
             with plugins.blamed(self._loss, "y_hat"):
-                self._loss.y_hat(self._y[-1], y_hat)
+                self._loss_body().y_hat(self._y[-1], y_hat)
             return y_hat
         if what == "y_hat":
             if self._targets is None:
                 raise ConfigError("g.y_hat: got gradients from vjp, which knows no loss")
             d_y_hat = np.empty_like(self._y[-1])
             with plugins.blamed(self._loss, "y_hat_gradient"):
-                self._loss.y_hat_gradient(self._y[-1], self._targets, d_y_hat)
+                if type(self._loss).y_hat_gradient is not Loss.y_hat_gradient:
+                    self._loss.y_hat_gradient(self._y[-1], self._targets, d_y_hat)
+                elif self._has_e4():  # y_hat is a itself, and E4 is E5
+                    self._loss_body().loss_and_delta(self._y[-1], self._targets, d_y_hat)
+                else:
+                    kind = type(self._loss).__name__
+                    raise ConfigError(f"g.y_hat: {kind} gives no gradient w.r.t. y_hat")
             scale = np.asarray(self._row_scale, dtype=d_y_hat.dtype)
             d_y_hat *= scale[:, None] if scale.ndim else scale
             return d_y_hat
@@ -254,6 +261,11 @@ class Gradients:
         if array is None:
             raise ConfigError("g.x, g.h[0]: not formed; wanted net.gradients(input_gradient=True)")
         return array
+
+    def _loss_body(self) -> LossBody:
+        """The loss's functions, in C where it has them."""
+        loss, layout = self._loss, self._layout
+        return LossBody(loss, layout.n_out, layout.dtype, label=plugins.label(loss))
 
     def _factors(self, boundaries: str) -> tuple[Array, Array]:
         above, below = boundaries.split()

@@ -150,12 +150,7 @@ class Inference(Parameters):
         checks.choice("reduction", reduction, ("mean", "sum", "none"))
         batch = self._check(X, y, sample_weight, strict=False)
         scale = batch.scale(reduction) if reduction != "none" else 1.0
-        losses = np.empty(len(batch.x))
-        with self._lock:
-            for start, stop in self._blocks(len(batch.x)):
-                plan = self._plan_for(stop - start)
-                plan.forward(batch.x[start:stop], first_row=start)
-                losses[start:stop] = plan.losses(batch.targets[start:stop], gradient=False)
+        losses = self._losses(batch)
         if reduction == "none":
             return batch.expand(losses)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -166,6 +161,16 @@ class Inference(Parameters):
         self, X: Any, y: Any, sample_weight: Any, *, strict: bool = True, copy: bool = False
     ) -> Batch:
         return Batch.check(self._layout, self._loss, X, y, sample_weight, strict=strict, copy=copy)
+
+    def _losses(self, batch: Batch) -> Array:
+        """Each row's loss, unweighted, float64 (rows,)."""
+        losses = np.empty(len(batch.x))
+        with self._lock:
+            for start, stop in self._blocks(len(batch.x)):
+                plan = self._plan_for(stop - start)
+                plan.forward(batch.x[start:stop], first_row=start)
+                losses[start:stop] = plan.losses(batch.targets[start:stop], gradient=False)
+        return losses
 
     def _y_hat(self, X: Any) -> Array:
         a = self.forward(X)

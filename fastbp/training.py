@@ -165,12 +165,8 @@ def fit(
 
 def evaluate(network: Network, batch: Batch) -> tuple[float, float | None]:
     """Mean loss with the l2 term, and the share of rows predicted right where that has meaning."""
-    a, loss = network.forward(batch.x), network.loss_function
-    y_hat = np.empty_like(a)
-    with plugins.blamed(loss, "loss_and_delta"):
-        losses = loss.loss_and_delta(a, batch.targets, None)
-    with plugins.blamed(loss, "y_hat"):
-        loss.y_hat(a, y_hat)
+    losses, y_hat = network._losses(batch), network._y_hat(batch.x)
+    loss = network.loss_function
     with plugins.blamed(loss, "correct"):
         correct = loss.correct(y_hat, batch.targets)
     weight = np.ones(len(losses)) if batch.weight is None else batch.weight

@@ -139,3 +139,18 @@ def test_a_failure_leaves_other_networks_alone(net, order, data, site):
     with pytest.raises(bp.PluginCallError):
         net.step(np.ones((3, 3)), np.ones((3, 2)), bp.SGD(0.1))
     assert other.fit(*data, epochs=3).loss == want
+
+
+def test_a_loss_with_c_bodies_alone_does_all_a_loss_does(net):
+    twin = bp.Network(3, net.layers, loss="squared_error", dtype=net.dtype, rng=0)
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((9, 3)), rng.standard_normal((9, 2))
+    for made in (net, twin):
+        made.history = made.fit(
+            X, y, epochs=2, batch_size=4, optimizer=bp.SGD(0.01), validation_data=(X, y), rng=1
+        )
+    assert net.history.val_loss == pytest.approx(twin.history.val_loss, rel=1e-5)
+    g, h = net.gradients(X, y), twin.gradients(X, y)
+    np.testing.assert_allclose(g.y_hat, h.y_hat, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(g.values.y_hat, net.predict(X), rtol=1e-6)
+    assert repr(g).startswith("quantity")
