@@ -30,7 +30,7 @@ COMPILE_ARGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g" if DEBUG el
 
 KERNELS = Path("fastbp/kernels")
 # The built-in parts are C files of one form, like a plugin's; one module hands them all out.
-PARTS = sorted(path.name for path in KERNELS.glob("src/*.c") if path.name != "matmul.c")
+PARTS = sorted(path.name for path in KERNELS.glob("src/*.c") if path.name != "dense.c")
 HEADERS = [*KERNELS.glob("*.pxd"), *KERNELS.glob("src/*"), *Path("fastbp").glob("**/plugin.*")]
 
 
@@ -43,7 +43,7 @@ def blas_macros() -> list[tuple[str, str]]:
 
 
 def extension(source: Path) -> Extension:
-    own = {"product": ["matmul.c"], "builtin": PARTS}.get(source.stem, [])
+    own = {"product": ["dense.c"], "builtin": PARTS}.get(source.stem, [])
     ext = Extension(
         f"fastbp.kernels.{source.stem}",
         [source.as_posix(), *(f"fastbp/kernels/src/{name}" for name in own)],

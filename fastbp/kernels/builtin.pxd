@@ -1,4 +1,4 @@
-from fastbp.plugin cimport fastbp_elementwise, fastbp_loss
+from fastbp.plugin cimport fastbp_elementwise, fastbp_layer, fastbp_loss
 
 cdef enum Builtin:
     RELU
@@ -14,3 +14,6 @@ cdef const fastbp_loss* loss_table(Builtin part) noexcept nogil
 
 # Losses of checked arrays by a built-in loss: float64 (batch,); fills delta unless it is None.
 cdef object run_loss(Builtin part, object a, object targets, object delta, int target_kind)
+
+# Whether this is the table of fastbp's own dense layer, for which the plan has kernels of its own.
+cdef bint is_dense(const fastbp_layer* table) noexcept nogil

@@ -82,6 +82,10 @@ dense_table.backward[1] = backward_f64
 dense_table.scratch = NULL
 
 
+cdef bint is_dense(const fastbp_layer* table) noexcept nogil:
+    return table.backward[0] == backward_f32
+
+
 cdef const fastbp_elementwise* elementwise_table(Builtin part) noexcept nogil:
     if part == RELU:
         return &fastbp_relu

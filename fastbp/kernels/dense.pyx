@@ -1,25 +1,18 @@
 """Dense layer: pre-activation E1 and the gradient w.r.t. what came in, E6."""
 
-from libc.string cimport memcpy
-
 import numpy as np
 
 from fastbp import checks
 
 from fastbp.kernels.blas cimport origin
-from fastbp.kernels.product cimport c_product
+from fastbp.kernels.product cimport c_product, kernels
 
 
 cdef void c_dense_forward(
         const floating* x, const floating* W, const floating* b, floating* a,
         Py_ssize_t batch, Py_ssize_t n_in, Py_ssize_t n_out) noexcept nogil:
     # E1: a = x Wᵀ + b; x (batch, n_in), W (n_out, n_in), b (n_out,) or NULL, a (batch, n_out).
-    cdef bint add = b != NULL and n_out > 0
-    cdef Py_ssize_t i
-    if add:
-        for i in range(batch):
-            memcpy(a + i * n_out, b, n_out * sizeof(floating))
-    c_product(False, True, batch, n_out, n_in, x, n_in, W, n_in, add, a, n_out)
+    kernels(floating is double).affine(batch, n_in, n_out, x, W, b, a)
 
 
 cdef void c_dense_backward(

@@ -5,39 +5,21 @@ import numpy as np
 from fastbp import checks
 
 from fastbp.kernels.blas cimport origin
-from fastbp.kernels.product cimport c_product
+from fastbp.kernels.product cimport c_product, kernels
 
 cdef void c_outer_sum(
         const floating* delta, const floating* h, floating* dW,
         Py_ssize_t batch, Py_ssize_t n_in, Py_ssize_t n_out) noexcept nogil:
     # E8: forward is a = h Wᵀ + b, so dW = deltaᵀ h, the sum over n of delta_n h_nᵀ;
     # delta (batch, n_out), h (batch, n_in), dW (n_out, n_in).
-    cdef Py_ssize_t i, j
-    cdef floating slope
-    if batch == 1:  # one outer product: nothing to add up
-        for i in range(n_out):
-            slope = delta[i]
-            for j in range(n_in):
-                dW[i * n_in + j] = slope * h[j]
-    else:
-        c_product(True, False, n_out, n_in, batch, delta, n_out, h, n_in, False, dW, n_in)
+    c_product(True, False, n_out, n_in, batch, delta, n_out, h, n_in, False, dW, n_in)
 
 
 cdef void c_bias_sum(
         const floating* delta, floating* db, Py_ssize_t batch, Py_ssize_t n_out) noexcept nogil:
     # E9: forward is a = h Wᵀ + b, so db = Σ_n delta_n, summed in double;
     # delta (batch, n_out), db (n_out,).
-    cdef double total[64]  # as many columns at a time: eight cache lines of sums
-    cdef Py_ssize_t first, i, j, width
-    for first in range(0, n_out, 64):
-        width = min(<Py_ssize_t>64, n_out - first)
-        for j in range(width):
-            total[j] = 0
-        for i in range(batch):
-            for j in range(width):
-                total[j] += delta[i * n_out + first + j]
-        for j in range(width):
-            db[first + j] = <floating>total[j]
+    kernels(floating is double).column_sums(batch, n_out, delta, db)
 
 
 def outer_sum(delta, h, out=None):

@@ -1,79 +1,35 @@
-"""The plan: the buffers of one network, and the lecture's chain run over them in C.
+"""The plan: the buffers of one network, and passes of the lecture's chain over them.
 
 Everything handed to a plan has been checked. Its arrays are built once for a capacity of rows and
-used again; a pass over fewer rows uses their first rows. A part with a C table is called without
-Python's lock; for a part written in Python the lock is taken for that call alone.
+used again; a pass over fewer rows uses their first rows.
 """
 
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.math cimport NAN, isfinite, isnan
+from libc.math cimport NAN, isfinite
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint64_t
 
 import numpy as np
 
 from fastbp.errors import NonFiniteError
-from fastbp.kernels import failures
+from fastbp.kernels import failures, product
 from fastbp.kernels.context import Context
 
-from fastbp.kernels.host cimport pointer, start_call, the_host
-from fastbp.kernels.tables cimport (
-    LAYER, PYTHON, LayerTable, LossTable, read_layer, read_loss,
+from fastbp.kernels.builtin cimport is_dense
+from fastbp.kernels.chain cimport (
+    DELTAS, FACTORS, GRADIENT, MATRICES, MESSAGE_SIZE, OUTPUT, Chain, Node, Pass, Stage, read_only,
 )
-from fastbp.kernels.update cimport Update, apply_update, read_rule
+from fastbp.kernels.host cimport pointer, start_call
+from fastbp.kernels.product cimport kernels, update_rule
+from fastbp.kernels.tables cimport ELEMENTWISE, LAYER, PYTHON, read_layer, read_loss
+from fastbp.kernels.update cimport make_rule
 from fastbp.plugin cimport (
-    FASTBP_CLASSES, FASTBP_ERROR, FASTBP_NON_FINITE, FASTBP_OK, FASTBP_VALUES, fastbp_call,
+    FASTBP_CLASSES, FASTBP_INFALLIBLE, FASTBP_OK, FASTBP_VALUES, fastbp_call,
 )
 
-cdef extern from "src/scan.h" nogil:
-    bint finite_float(const float* x, int64_t n)
-    bint finite_double(const double* x, int64_t n)
-    void scale_rows_float(float* delta, const double* scale, int64_t rows, int64_t n)
-    void scale_rows_double(double* delta, const double* scale, int64_t rows, int64_t n)
-    void multiply_float(float* dx, const float* dy, int64_t n)
-    void multiply_double(double* dx, const double* dy, int64_t n)
-    double add_l2_float(float* dW, const float* W, double l2, int64_t n)
-    double add_l2_double(double* dW, const double* W, double l2, int64_t n)
 
-cdef enum:
-    MESSAGE_SIZE = 512
-
-cdef struct Node:  # one layer, its table and where its numbers stand
-    LayerTable table
-    fastbp_call call
-    bint affine
-    int64_t n_in
-    int64_t n_out
-    char* y
-    char* dy
-    void** pointers  # params, grads, buffers, saved: what the call points to
-    int64_t* offsets  # of the parameters in the flat vector, in numbers
-    int n_params
-    int weight  # which parameter is W, when the layer is affine
-    int n_buffers
-    int n_saved
-
-cdef enum Stage:
-    FORWARD
-    LOSS
-    OUTPUT  # what the host makes of the losses
-    BACKWARD
-
-cdef struct Pass:  # one run of the chain
-    const char* x
-    const char* targets
-    const double* weight  # NULL: all ones
-    double scale
-    double* row_scale
-    char* dx  # NULL: not wanted
-    bint factors_only
-    Stage stage
-    double value
-
-
-@cython.final
-cdef class Plan:
+cdef class Plan(Chain):
     """Buffers for up to `capacity` rows of one network.
 
     Attributes
@@ -86,29 +42,16 @@ cdef class Plan:
         The last gradient w.r.t. the parameters, as one vector and as views of it by layer.
     """
 
-    cdef readonly object layout, loss, y, dy, flat, grads
-    cdef readonly int64_t capacity
-    cdef Node* nodes
-    cdef LossTable loss_table
-    cdef fastbp_call loss_call
-    cdef int count, type, itemsize
-    cdef int64_t rows
-    cdef uint64_t seed, step
-    cdef bint training
-    cdef object _labels, _kept, _y, _y_read, _dy, _saved, _losses, _row_scale, _scratch
-    cdef object _theta, _params, _buffers, _contexts, _exception, _x, _targets, _out, _dx
-    cdef double* loss_values
-    cdef double* row_scale_values
-    cdef int failed  # which part, `count` for the loss
-    cdef char message[MESSAGE_SIZE]
-
     def __cinit__(self, layout, loss, int64_t capacity, labels):
+        product.instruction_set()  # refuses a FASTBP_ISA that makes no sense
         self.layout, self.loss, self.capacity = layout, loss, capacity
         self._labels = labels
         self.count = len(layout.layers)
         self.type = 1 if layout.dtype.itemsize == 8 else 0
         self.itemsize = layout.dtype.itemsize
-        self.rows = -1
+        self.own = kernels(self.type)
+        self.size = layout.size
+        self.rows = self.rows_seen = -1
         self.nodes = <Node*>PyMem_Calloc(self.count, sizeof(Node))
         if self.nodes == NULL:
             raise MemoryError
@@ -122,7 +65,7 @@ cdef class Plan:
         self._losses = np.empty(capacity)
         self._row_scale = np.empty(capacity)
         self.loss_values = <double*>pointer(self._losses)
-        self.row_scale_values = <double*>pointer(self._row_scale)
+        self.row_scale = <double*>pointer(self._row_scale)
         self._dy = None  # made by the first backward pass: prediction needs none
         self._read_parts()
 
@@ -131,6 +74,7 @@ cdef class Plan:
             for i in range(self.count):
                 PyMem_Free(self.nodes[i].pointers)
                 PyMem_Free(self.nodes[i].offsets)
+                PyMem_Free(self.nodes[i].sizes)
             PyMem_Free(self.nodes)
 
     def _read_parts(self):
@@ -149,9 +93,11 @@ cdef class Plan:
             node.pointers = <void**>PyMem_Calloc(
                 2 * node.n_params + node.n_buffers + node.n_saved + 1, sizeof(void*))
             node.offsets = <int64_t*>PyMem_Calloc(node.n_params + 1, sizeof(int64_t))
-            if node.pointers == NULL or node.offsets == NULL:
+            node.sizes = <int64_t*>PyMem_Calloc(node.n_params + 1, sizeof(int64_t))
+            if node.pointers == NULL or node.offsets == NULL or node.sizes == NULL:
                 raise MemoryError
             self._kept.append(read_layer(layer, self._labels[i], self.type, &node.table))
+            node.dense = node.table.body == LAYER and is_dense(&node.table.layer)
             start_call(&node.call, 0, node.n_in, node.n_out)
             node.call.context = node.table.context
             node.call.params = <const void* const*>node.pointers
@@ -173,10 +119,12 @@ cdef class Plan:
             node = &self.nodes[slot.layer]
             keys = list(layout.specs[slot.layer].params)
             node.offsets[keys.index(slot.key)] = slot.start
+            node.sizes[keys.index(slot.key)] = slot.stop - slot.start
         self._kept.append(read_loss(self.loss, self._labels[self.count], self.type,
                                     &self.loss_table))
         start_call(&self.loss_call, 0, layout.n_out, layout.n_out)
         self.loss_call.context = self.loss_table.context
+        self.loss_call.layer = self.count
         self.loss_call.message = self.message
         self.loss_call.message_size = MESSAGE_SIZE
         if not self.loss_table.python and self.loss_table.loss.scratch != NULL:
@@ -278,7 +226,7 @@ cdef class Plan:
             end = <char*>pointer(input_gradient)
         self._x, self._dx = x, input_gradient
         with nogil:
-            code = self.c_backward(start, end, factors_only)
+            code = self.c_backward(start, end, FACTORS if factors_only else MATRICES)
         if code:
             self._raise(code, "backward")
 
@@ -292,11 +240,11 @@ cdef class Plan:
         cdef Pass p
         cdef int code
         self._start(&p, x, targets, weight, scale, training, input_gradient)
-        p.factors_only = factors_only
+        p.want = FACTORS if factors_only else MATRICES
         with nogil:
             code = self.c_chain(&p)
         if code:
-            self._raise_at(code, p.stage, rows)
+            self._raise_at(code, p.stage, rows, p.value)
         return p.value
 
     def train(
@@ -309,34 +257,19 @@ cdef class Plan:
         finite, nothing is updated.
         """
         cdef Pass p
-        cdef Update u
+        cdef update_rule u = make_rule(rule, t)
         cdef int code
-        cdef bint finite = True
-        cdef void* theta = pointer(self._theta)
+        cdef char* theta = <char*>pointer(self._theta)
         self._start(&p, x, targets, weight, scale, True, None)
-        read_rule(&u, rule, slots, t)
-        cdef void* g = pointer(self.flat)
-        cdef int64_t n = self.flat.size
+        u.theta = theta
+        if len(slots) > 0:
+            u.m = pointer(slots[0])
+        if len(slots) > 1:
+            u.v = pointer(slots[1])
         with nogil:
-            code = self.c_chain(&p)
-            if code == FASTBP_OK:
-                if l2 != 0:
-                    p.value += self.c_add_l2(<char*>theta, <char*>g, l2)
-                if self.type:
-                    finite = finite_double(<double*>g, n)
-                else:
-                    finite = finite_float(<float*>g, n)
-                if finite and isfinite(p.value):
-                    if self.type:
-                        apply_update[double](&u, <double*>theta, <double*>g, n)
-                    else:
-                        apply_update[float](&u, <float*>theta, <float*>g, n)
+            code = self.c_step(&p, theta, l2, &u)
         if code:
-            self._raise_at(code, p.stage, rows)
-        if not isfinite(p.value):
-            raise NonFiniteError(f"loss: became {p.value}; a smaller learning rate may help")
-        if not finite:
-            raise failures.of_gradient(self._x, self.dy, self.grads, self._labels)
+            self._raise_at(code, p.stage, rows, p.value)
         return p.value
 
     def add_l2(self, double l2):
@@ -345,222 +278,25 @@ cdef class Plan:
             return 0.0
         return self.c_add_l2(<char*>pointer(self._theta), <char*>pointer(self.flat), l2)
 
-    # In C
-
-    cdef int c_chain(self, Pass* p) noexcept nogil:
-        # E1 to E9, weights and scale; p.stage says how far it came.
-        cdef int code
-        p.stage = FORWARD
-        code = self.c_forward(p.x, NULL)
-        if code != FASTBP_OK:
-            return code
-        p.stage = LOSS
-        self.loss_call.row_scale = p.row_scale
-        code = self.c_losses(p.targets, True)
-        if code != FASTBP_OK:
-            return code
-        p.stage = OUTPUT
-        if not self.c_good():
-            return FASTBP_NON_FINITE
-        p.value = self.c_weigh(p)
-        p.stage = BACKWARD
-        return self.c_backward(p.x, p.dx, p.factors_only)
-
-    cdef int c_forward(self, const char* x, char* out) noexcept nogil:
-        # E1, E2: y of layer i from y of layer i - 1.
-        cdef Node* node
-        cdef char* y
-        cdef int i, code
-        for i in range(self.count):
-            node = &self.nodes[i]
-            y = out if out != NULL and i == self.count - 1 else node.y
-            self.failed = i
-            if node.table.body == PYTHON:
-                code = self.py_forward(i, out != NULL)
-            elif node.table.body == LAYER:
-                code = node.table.layer.forward[self.type](&node.call, x, y)
-            else:
-                code = node.table.elementwise.f[self.type](
-                    &node.call, self.rows * node.n_out, x, y)
-            if code != FASTBP_OK:
-                return code
-            x = y
-        return FASTBP_OK
-
-    cdef int c_losses(self, const char* targets, bint gradient) noexcept nogil:
-        # E3 and E5 on the last y.
-        cdef Node* last = &self.nodes[self.count - 1]
-        self.failed = self.count
-        if self.loss_table.python:
-            return self.py_losses(gradient)
-        return self.loss_table.loss.loss_and_delta[self.type](
-            &self.loss_call, last.y, targets, self.loss_values, last.dy if gradient else NULL)
-
-    cdef bint c_good(self) noexcept nogil:
-        # Whether no loss is NaN and no gradient w.r.t. h_L is NaN or infinite.
-        cdef Node* last = &self.nodes[self.count - 1]
-        cdef int64_t n
-        for n in range(self.rows):
-            if isnan(self.loss_values[n]):
-                return False
-        if self.type:
-            return finite_double(<double*>last.dy, self.rows * last.n_out)
-        return finite_float(<float*>last.dy, self.rows * last.n_out)
-
-    cdef double c_weigh(self, Pass* p) noexcept nogil:
-        # Σ_n scale w_n ℓ_n, and delta_n *= scale w_n.
-        cdef Node* last = &self.nodes[self.count - 1]
-        cdef double total = 0
-        cdef int64_t n
-        for n in range(self.rows):
-            total += (1 if p.weight == NULL else p.weight[n]) * self.loss_values[n]
-        if self.type:
-            scale_rows_double(<double*>last.dy, p.row_scale, self.rows, last.n_out)
-        else:
-            scale_rows_float(<float*>last.dy, p.row_scale, self.rows, last.n_out)
-        return total * p.scale
-
-    cdef int c_backward(
-            self, const char* x, char* input_gradient, bint factors_only) noexcept nogil:
-        # E6 to E9, from the last dy down.
-        cdef Node* node
-        cdef const char* below
-        cdef char* dx
-        cdef int i, code
-        for i in range(self.count - 1, -1, -1):
-            node = &self.nodes[i]
-            below = <const char*>self.nodes[i - 1].y if i else x
-            dx = self.nodes[i - 1].dy if i else input_gradient
-            self.failed = i
-            if factors_only and node.affine:
-                code = FASTBP_OK
-                if dx != NULL:  # E6; E8 and E9 wait until they are asked for
-                    the_host().gemm[self.type](
-                        0, 0, self.rows, node.n_in, node.n_out, 1, node.dy, node.n_out,
-                        node.pointers[node.weight], node.n_in, 0, dx, node.n_in)
-            elif node.table.body == PYTHON:
-                code = self.py_backward(i, dx != NULL)
-            elif node.table.body == LAYER:
-                code = node.table.layer.backward[self.type](&node.call, below, node.y, node.dy, dx)
-            elif dx == NULL:
-                code = FASTBP_OK
-            else:
-                code = self.c_elementwise_backward(node, below, dx)
-            if code != FASTBP_OK:
-                return code
-        return FASTBP_OK
-
-    cdef int c_elementwise_backward(self, Node* node, const char* x, char* dx) noexcept nogil:
-        # E7: dx = dy * g'(x).
-        cdef int64_t n = self.rows * node.n_out
-        cdef int code
-        if node.table.elementwise.backward[self.type] != NULL:
-            return node.table.elementwise.backward[self.type](
-                &node.call, n, x, node.y, node.dy, dx)
-        code = node.table.elementwise.df[self.type](&node.call, n, x, node.y, dx)
-        if code == FASTBP_OK:
-            if self.type:
-                multiply_double(<double*>dx, <double*>node.dy, n)
-            else:
-                multiply_float(<float*>dx, <float*>node.dy, n)
-        return code
-
-    cdef double c_add_l2(self, char* theta, char* g, double l2) noexcept nogil:
-        # dW += 2 l2 W for every W of an affine layer; returns l2 Σ W².
-        cdef Node* node
-        cdef double total = 0
-        cdef int64_t at
-        cdef int i
-        for i in range(self.count):
-            node = &self.nodes[i]
-            if node.affine:
-                at = node.offsets[node.weight] * self.itemsize
-                if self.type:
-                    total += add_l2_double(
-                        <double*>(g + at), <double*>(theta + at), l2, node.n_in * node.n_out)
-                else:
-                    total += add_l2_float(
-                        <float*>(g + at), <float*>(theta + at), l2, node.n_in * node.n_out)
-        return l2 * total
-
-    # Parts written in Python: an exception is kept, and raised when C has come back
-
-    cdef int py_forward(self, int i, bint has_out) noexcept with gil:
-        try:
-            y = self._out if has_out and i == self.count - 1 else self.y[i]
-            below = self._y_read[i - 1] if i else read_only(self._x)
-            self.layout.layers[i].forward(self._params[i], below, y, self._context(i))
-            return FASTBP_OK
-        except BaseException as exc:
-            self._exception = exc
-            return FASTBP_ERROR
-
-    cdef int py_losses(self, bint gradient) noexcept with gil:
-        cdef int last = self.count - 1
-        try:
-            delta = self.dy[last] if gradient else None
-            losses = self.loss.loss_and_delta(self._y_read[last], self._targets, delta)
-            if (not isinstance(losses, np.ndarray) or losses.dtype != np.float64
-                    or losses.shape != (self.rows,)):
-                got = (f"{losses.dtype} {losses.shape}" if isinstance(losses, np.ndarray)
-                       else type(losses).__name__)
-                raise TypeError(
-                    f"it returned {got}; wanted a float64 array of shape ({self.rows},)")
-            self._losses[:self.rows] = losses
-            return FASTBP_OK
-        except BaseException as exc:
-            self._exception = exc
-            return FASTBP_ERROR
-
-    cdef int py_backward(self, int i, bint has_dx) noexcept with gil:
-        try:
-            dx = None if not has_dx else self.dy[i - 1] if i else self._dx
-            below = self._y_read[i - 1] if i else read_only(self._x)
-            self.layout.layers[i].backward(
-                self._params[i], below, self._y_read[i], read_only(self.dy[i]), dx, self.grads[i],
-                self._context(i))
-            return FASTBP_OK
-        except BaseException as exc:
-            self._exception = exc
-            return FASTBP_ERROR
-
-    def _context(self, int i):
-        context = self._contexts[i]
-        context.training = self.training
-        buffers = self._buffers[i]
-        context.buffers = buffers if self.training else {
-            key: read_only(array) for key, array in buffers.items()}
-        context._place = (self.seed, self.step, i, self.nodes[i].call.first_row)
-        return context
-
     # Before and after
 
     cdef int _use(self, int64_t rows, bint training, int64_t first_row) except -1:
         # Point everything at the first `rows` rows.
-        cdef Node* node
-        cdef int i
-        self.training = training
-        self.message[0] = 0
-        for i in range(self.count):
-            node = &self.nodes[i]
-            node.call.rows = rows
-            node.call.first_row = first_row
-            node.call.training = training
-            node.call.seed, node.call.step = self.seed, self.step
-        self.loss_call.rows = rows
-        self.loss_call.first_row = first_row
-        self.loss_call.training = training
-        self.loss_call.seed, self.loss_call.step = self.seed, self.step
-        self.loss_call.layer = self.count
-        if rows == self.rows:
+        self.c_use(rows, training, first_row)
+        return self._see()
+
+    cdef int _see(self) except -1:
+        # Views of the rows of the last pass.
+        if self.rows == self.rows_seen:
             return 0
+        cdef int64_t rows = self.rows
         self.y = [array[:rows] for array in self._y]
         self._y_read = [read_only(array) for array in self.y]
         self.dy = None if self._dy is None else [array[:rows] for array in self._dy]
         self._contexts = [Context() for _ in range(self.count)]
         for context, saved in zip(self._contexts, self._saved):
             context.saved = {key: array[:rows] for key, array in saved.items()}
-        self.rows = rows
+        self.rows_seen = rows
         return 0
 
     cdef int _need_dy(self, bint wanted) except -1:
@@ -583,6 +319,7 @@ cdef class Plan:
         self.flat = arena([(self.layout.size,)], self.layout.dtype)[0]
         self.grads = self.layout.views(self.flat)
         base = <char*>pointer(self.flat)
+        self.gradient = base
         for i in range(self.count):
             node = &self.nodes[i]
             for j in range(node.n_params):
@@ -606,10 +343,9 @@ cdef class Plan:
         p.weight = NULL
         if weight is not None:
             p.weight = <const double*>pointer(weight)
-        p.scale, p.factors_only, p.value = scale, False, NAN
-        p.row_scale = self.row_scale_values
+        p.scale, p.want, p.value = scale, MATRICES, NAN
         for n in range(self.rows):
-            self.row_scale_values[n] = scale * (1 if p.weight == NULL else p.weight[n])
+            self.row_scale[n] = scale * (1 if p.weight == NULL else p.weight[n])
         return 0
 
     cdef const char* _targets_of(self, targets) except? NULL:
@@ -617,7 +353,12 @@ cdef class Plan:
         self.loss_call.target_kind = FASTBP_CLASSES if targets.dtype.kind == "i" else FASTBP_VALUES
         return <const char*>pointer(targets)
 
-    def _raise_at(self, int code, Stage stage, rows):
+    def _raise_at(self, int code, Stage stage, rows, double value):
+        self._see()
+        if stage == GRADIENT and not isfinite(value):
+            raise NonFiniteError(f"loss: became {value}; a smaller learning rate may help")
+        if stage == GRADIENT:
+            raise failures.of_gradient(self._x, self.dy, self.grads, self._labels)
         if stage == OUTPUT:
             last = self.dy[self.count - 1]
             raise failures.of_output(
@@ -631,12 +372,6 @@ cdef class Plan:
             raise failures.of_exception(label, function, exc)
         text = self.message[:MESSAGE_SIZE].split(b"\0")[0].decode(errors="replace")
         raise failures.of_code(label, function, code, text)
-
-
-cdef object read_only(object array):
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def arena(shapes, dtype):

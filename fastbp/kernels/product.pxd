@@ -1,6 +1,50 @@
 from cython cimport floating
 from libc.stdint cimport int64_t
 
+cdef extern from "src/dense.h" nogil:
+    int STEP_DEPTH
+    enum:
+        RULE_NONE
+        RULE_SGD
+        RULE_MOMENTUM
+        RULE_NESTEROV
+        RULE_ADAM
+
+    ctypedef struct update_rule:
+        int kind
+        double lr
+        double rate
+        double decay
+        double keep_m
+        double new_m
+        double keep_v
+        double new_v
+        double grow
+        double eps
+        void* theta
+        void* m
+        void* v
+
+    ctypedef struct dense_type:
+        void (*product)(
+            int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, const void* A, int64_t lda,
+            const void* B, int64_t ldb, void* C, int64_t ldc, int add) noexcept nogil
+        void (*affine)(
+            int64_t batch, int64_t n_in, int64_t n_out, const void* x, const void* W,
+            const void* b, void* a) noexcept nogil
+        void (*step_along)(
+            int64_t batch, int64_t n_in, int64_t n_out, const void* delta, int64_t ld_delta,
+            const void* h, void* W, const update_rule* rule) noexcept nogil
+        void (*column_sums)(
+            int64_t batch, int64_t n_out, const void* delta, void* db) noexcept nogil
+        void (*update)(
+            int64_t n, void* theta, const void* g, const update_rule* rule) noexcept nogil
+        double (*largest)(int64_t n, const void* x) noexcept nogil
+        double (*squares)(int64_t n, const void* x) noexcept nogil
+
+# fastbp's own kernels for a type, on the instruction set in use; src/dense.h says what they do.
+cdef const dense_type* kernels(bint is_double) noexcept nogil
+
 # C (m, n) = op(A) (m, k) op(B) (k, n), added to C when `add`; row-major, entries counted by lda,
 # ldb, ldc from row to row; not both transposed. Outputs overlap no input.
 cdef void c_product(

@@ -6,6 +6,7 @@ then the arithmetic is that of the parameters.
 
 from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 import numpy as np
 
@@ -13,78 +14,53 @@ from fastbp import checks
 from fastbp.errors import ConfigError
 
 from fastbp.kernels.host cimport pointer
+from fastbp.kernels.product cimport (
+    RULE_ADAM, RULE_MOMENTUM, RULE_NESTEROV, RULE_SGD, dense_type, kernels, update_rule,
+)
 
 
-cdef void c_sgd(
-        floating* theta, const floating* g, double lr, double weight_decay, Py_ssize_t n
-) noexcept nogil:
-    # theta -= lr (g + weight_decay theta); theta, g (n,).
-    cdef floating rate = <floating>lr, decay = <floating>weight_decay
-    cdef Py_ssize_t i
-    for i in range(n):
-        theta[i] -= rate * (g[i] + decay * theta[i])
-
-
-cdef void c_momentum(
-        floating* theta, const floating* g, floating* v, double lr, double mu, bint nesterov,
-        double weight_decay, Py_ssize_t n) noexcept nogil:
-    # d = g + weight_decay theta, v = mu v + d, theta -= lr (d + mu v if nesterov else v);
-    # theta, g, v (n,).
-    cdef floating rate = <floating>lr, keep = <floating>mu, decay = <floating>weight_decay
-    cdef floating d, speed
-    cdef Py_ssize_t i
-    for i in range(n):
-        d = g[i] + decay * theta[i]
-        speed = keep * v[i] + d
-        v[i] = speed
-        theta[i] -= rate * (d + keep * speed if nesterov else speed)
-
-
-cdef void c_adam(
-        floating* theta, const floating* g, floating* m, floating* v, double lr, double beta1,
-        double beta2, double eps, double weight_decay, int64_t t, Py_ssize_t n) noexcept nogil:
-    # d = g + weight_decay theta, m = beta1 m + (1 - beta1) d, v = beta2 v + (1 - beta2) d²,
-    # theta -= lr m_hat / (sqrt(v_hat) + eps), m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t);
-    # theta, g, m, v (n,).
-    cdef floating decay = <floating>weight_decay, epsilon = <floating>eps
-    cdef floating keep_m = <floating>beta1, new_m = <floating>(1 - beta1)
-    cdef floating keep_v = <floating>beta2, new_v = <floating>(1 - beta2)
-    cdef floating rate = <floating>(lr / (1 - pow(beta1, <double>t)))
-    cdef floating grow = <floating>(1 / sqrt(1 - pow(beta2, <double>t)))
-    cdef floating d
-    cdef Py_ssize_t i
-    for i in range(n):
-        d = g[i] + decay * theta[i]
-        m[i] = keep_m * m[i] + new_m * d
-        v[i] = keep_v * v[i] + new_v * (d * d)
-        theta[i] -= rate * m[i] / (<floating>sqrt(v[i]) * grow + epsilon)
-
-
-cdef int read_rule(Update* u, rule, slots, int64_t t) except -1:
+cdef update_rule make_rule(rule, int64_t t) except *:
     # ("sgd", lr, weight_decay), ("momentum", lr, momentum, nesterov, weight_decay) or
-    # ("adam", lr, beta1, beta2, eps, weight_decay); the arrays of state stay the caller's.
-    cdef int i
-    u.t = t
-    u.rule = NONE
+    # ("adam", lr, beta1, beta2, eps, weight_decay) as the optimizer's step number t.
+    cdef update_rule made
+    memset(&made, 0, sizeof(update_rule))
     if rule is None:
-        return 0
-    u.rule = {"sgd": SGD, "momentum": MOMENTUM, "adam": ADAM}[rule[0]]
-    for i in range(len(rule) - 1):
-        u.constants[i] = rule[i + 1]
-    for i in range(len(slots)):
-        u.slots[i] = pointer(slots[i])
+        return made
+    name, made.lr, made.decay = rule[0], rule[1], rule[len(rule) - 1]
+    made.rate = made.lr
+    if name == "sgd":
+        made.kind = RULE_SGD
+    elif name == "momentum":
+        made.kind = RULE_NESTEROV if rule[3] else RULE_MOMENTUM
+        made.keep_m = rule[2]
+    else:
+        made.kind = RULE_ADAM
+        made.keep_m, made.keep_v, made.eps = rule[2:5]
+        made.new_m, made.new_v = 1 - made.keep_m, 1 - made.keep_v
+        count_step(&made, t)
+    return made
+
+
+cdef void count_step(update_rule* rule, int64_t t) noexcept nogil:
+    # Adam's m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t), as factors.
+    if rule.kind == RULE_ADAM:
+        rule.rate = rule.lr / (1 - pow(rule.keep_m, <double>t))
+        rule.grow = 1 / sqrt(1 - pow(rule.keep_v, <double>t))
+
+
+cdef int run(theta, g, rule, slots, int64_t t) except -1:
+    cdef update_rule made = make_rule(rule, t)
+    cdef const dense_type* own = kernels(theta.dtype == np.float64)
+    cdef int64_t n = theta.shape[0]
+    cdef void* gradient = pointer(g)
+    made.theta = pointer(theta)
+    if len(slots) > 0:
+        made.m = pointer(slots[0])
+    if len(slots) > 1:
+        made.v = pointer(slots[1])
+    with nogil:
+        own.update(n, made.theta, gradient, &made)
     return 0
-
-
-cdef void apply_update(Update* u, floating* theta, const floating* g, int64_t n) noexcept nogil:
-    cdef double* c = u.constants
-    if u.rule == SGD:
-        c_sgd(theta, g, c[0], c[1], n)
-    elif u.rule == MOMENTUM:
-        c_momentum(theta, g, <floating*>u.slots[0], c[0], c[1], c[2] != 0, c[3], n)
-    elif u.rule == ADAM:
-        c_adam(theta, g, <floating*>u.slots[0], <floating*>u.slots[1], c[0], c[1], c[2], c[3],
-               c[4], u.t, n)
 
 
 def sgd_update(theta, g, *, lr, weight_decay=0.0):
@@ -128,18 +104,7 @@ def sgd_update(theta, g, *, lr, weight_decay=0.0):
     dtype = checks.operand("theta", theta, (None,), out=True)
     checks.operand("g", g, theta.shape, dtype)
     checks.no_overlap("theta", theta, g=g)
-    if dtype == np.float32:
-        run_sgd[float](theta, g, lr, weight_decay)
-    else:
-        run_sgd[double](theta, g, lr, weight_decay)
-
-
-cdef int run_sgd(
-        floating[::1] theta, const floating[::1] g, double lr, double weight_decay) except -1:
-    if theta.shape[0] > 0:
-        with nogil:
-            c_sgd(&theta[0], &g[0], lr, weight_decay, theta.shape[0])
-    return 0
+    run(theta, g, ("sgd", lr, weight_decay), (), 1)
 
 
 def momentum_update(theta, g, v, *, lr, momentum, nesterov=False, weight_decay=0.0):
@@ -188,19 +153,7 @@ def momentum_update(theta, g, v, *, lr, momentum, nesterov=False, weight_decay=0
     checks.operand("v", v, theta.shape, dtype, out=True)
     checks.no_overlap("theta", theta, g=g, v=v)
     checks.no_overlap("v", v, g=g)
-    if dtype == np.float32:
-        run_momentum[float](theta, g, v, lr, momentum, nesterov, weight_decay)
-    else:
-        run_momentum[double](theta, g, v, lr, momentum, nesterov, weight_decay)
-
-
-cdef int run_momentum(
-        floating[::1] theta, const floating[::1] g, floating[::1] v, double lr, double mu,
-        bint nesterov, double weight_decay) except -1:
-    if theta.shape[0] > 0:
-        with nogil:
-            c_momentum(&theta[0], &g[0], &v[0], lr, mu, nesterov, weight_decay, theta.shape[0])
-    return 0
+    run(theta, g, ("momentum", lr, momentum, nesterov, weight_decay), (v,), 1)
 
 
 def adam_update(theta, g, m, v, *, lr, beta1, beta2, eps, t, weight_decay=0.0):
@@ -256,17 +209,4 @@ def adam_update(theta, g, m, v, *, lr, beta1, beta2, eps, t, weight_decay=0.0):
     checks.no_overlap("v", v, g=g)
     if t < 1:
         raise ConfigError(f"t: got {t}; wanted the number of the step, from 1")
-    if dtype == np.float32:
-        run_adam[float](theta, g, m, v, lr, beta1, beta2, eps, weight_decay, t)
-    else:
-        run_adam[double](theta, g, m, v, lr, beta1, beta2, eps, weight_decay, t)
-
-
-cdef int run_adam(
-        floating[::1] theta, const floating[::1] g, floating[::1] m, floating[::1] v, double lr,
-        double beta1, double beta2, double eps, double weight_decay, int64_t t) except -1:
-    if theta.shape[0] > 0:
-        with nogil:
-            c_adam(&theta[0], &g[0], &m[0], &v[0], lr, beta1, beta2, eps, weight_decay, t,
-                   theta.shape[0])
-    return 0
+    run(theta, g, ("adam", lr, beta1, beta2, eps, weight_decay), (m, v), t)

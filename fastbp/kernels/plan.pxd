@@ -1,0 +1,16 @@
+from libc.stdint cimport int64_t
+
+from fastbp.kernels.chain cimport Chain, Pass, Stage
+
+cdef class Plan(Chain):
+    cdef readonly int64_t capacity
+    cdef int64_t rows_seen  # how many the views in Python have
+    cdef object _labels, _kept, _y, _dy, _saved, _row_scale, _scratch, _theta
+
+    cdef int _use(self, int64_t rows, bint training, int64_t first_row) except -1
+    cdef int _see(self) except -1
+    cdef int _need_dy(self, bint wanted) except -1
+    cdef int _need_gradient(self) except -1
+    cdef int _start(
+        self, Pass* p, x, targets, weight, double scale, bint training, input_gradient) except -1
+    cdef const char* _targets_of(self, targets) except? NULL

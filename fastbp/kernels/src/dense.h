@@ -1,0 +1,56 @@
+/* What a step does with dense layers and parameters, on the best instruction set there is. */
+#ifndef FASTBP_DENSE_H
+#define FASTBP_DENSE_H
+
+#include <stdint.h>
+
+enum { RULE_NONE, RULE_SGD, RULE_MOMENTUM, RULE_NESTEROV, RULE_ADAM };
+
+/* An optimizer's step, ready to be made. With d = g + decay theta:
+ * SGD       theta -= rate d
+ * MOMENTUM  m = keep_m m + d, theta -= rate m; NESTEROV: theta -= rate (d + keep_m m)
+ * ADAM      m = keep_m m + new_m d, v = keep_v v + new_v d², theta -= rate m / (grow sqrt(v) + eps)
+ * Each constant is rounded to the parameters' type once. */
+typedef struct update_rule {
+    int kind;
+    double lr; /* of which Adam's rate is made at each step */
+    double rate, decay, keep_m, new_m, keep_v, new_v, grow, eps;
+    void *theta, *m, *v; /* whole arrays of one layout: entry i of m belongs to entry i of theta */
+} update_rule;
+
+#define STEP_DEPTH 512 /* examples up to which a weight gradient can be stepped along unformed */
+
+/* All matrices are row-major; `void *` is float or double; outputs overlap no input. */
+typedef struct dense_type {
+    /* C (m, n) = op(A) (m, k) op(B) (k, n), added to C when `add` is not 0; lda, ldb, ldc are
+     * numbers from one stored row to the next; not both may be transposed. */
+    void (*product)(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, const void *A,
+                    int64_t lda, const void *B, int64_t ldb, void *C, int64_t ldc, int add);
+    /* E1: a (batch, n_out) = x (batch, n_in) W (n_out, n_in)ᵀ + b; b (n_out,) or NULL. */
+    void (*affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
+                   const void *b, void *a);
+    /* E8 and the step in one: W, inside rule->theta, goes along deltaᵀ h; delta (batch, n_out) whose
+     * rows are ld_delta apart, h (batch, n_in); batch <= STEP_DEPTH. */
+    void (*step_along)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
+                       int64_t ld_delta, const void *h, void *W, const update_rule *rule);
+    /* E9: db (n_out,) = Σ_n delta_n, summed in double; delta (batch, n_out). */
+    void (*column_sums)(int64_t batch, int64_t n_out, const void *delta, void *db);
+    /* The step for n parameters, theta inside rule->theta, along g. */
+    void (*update)(int64_t n, void *theta, const void *g, const update_rule *rule);
+    /* max |x_i|, 0 of nothing; NaN where one of x is NaN. */
+    double (*largest)(int64_t n, const void *x);
+    /* Σ x_i², summed in double. */
+    double (*squares)(int64_t n, const void *x);
+} dense_type;
+
+typedef struct dense_isa {
+    const char *name; /* "x86-64", "x86-64-v3", "x86-64-v4", or "baseline" elsewhere */
+    dense_type type[2]; /* float, double */
+} dense_isa;
+
+const dense_isa *dense_chosen(void); /* the one for isa_level() */
+/* Numbered from the best down, NULL at the end. */
+const dense_isa *dense_instance(int number);
+int dense_runs(int number); /* whether this processor runs it */
+
+#endif
