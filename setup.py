@@ -9,11 +9,11 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("FASTBP_DEBUG") == "1"
-
-# Handed over from here because Cython refuses a misspelt directive here and ignores it in a file.
+# Here, because Cython refuses a misspelt directive here and ignores it in a file.
 DIRECTIVES = {
     "language_level": 3,
     "auto_pickle": False,
@@ -47,9 +47,9 @@ def extension(source: Path) -> Extension:
     ext = Extension(
         f"fastbp.kernels.{source.stem}",
         [source.as_posix(), *(f"fastbp/kernels/src/{name}" for name in own)],
-        include_dirs=["fastbp/include", "fastbp/kernels"],
+        include_dirs=["fastbp/include", "fastbp/kernels", numpy.get_include()],
         depends=sorted(path.as_posix() for path in HEADERS),
-        define_macros=blas_macros(),
+        define_macros=[*blas_macros(), ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=COMPILE_ARGS if os.name == "posix" else [],
     )
     # Not cythonize(): it would put the C files into the sdist and leave the .pyx files out.

@@ -250,40 +250,6 @@ class Network(Inference):
 
     # Training
 
-    def step(self, X: Any, y: Any, optimizer: Optimizer, *, sample_weight: Any = None) -> float:
-        """One training step on the mean loss of a batch.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As for :meth:`gradients`; the mean is over this batch's own weights.
-        optimizer : Optimizer
-            ``bp.SGD(...)`` or ``bp.Adam(...)``; its state is in ``optimizer_state``.
-
-        Returns
-        -------
-        float
-            The mean loss before the update, with the l2 term.
-
-        Raises
-        ------
-        ShapeError, DtypeError, LabelError, NonFiniteError, ConfigError, OptimizerError
-            An argument does not fit, the loss or its gradient is not finite, or the network was
-            trained with another optimizer. Nothing has changed then.
-
-        Examples
-        --------
-        >>> import numpy as np, fastbp as bp
-        >>> net = bp.mlp([3, 2], rng=0)
-        >>> X, y = np.eye(3), [0, 1, 1]
-        >>> first = net.step(X, y, bp.SGD(0.5))
-        >>> bool(net.loss(X, y) < first)
-        True
-        """
-        trainer.check_optimizer(optimizer)
-        batch = self._check(X, y, sample_weight)
-        return self._update(batch, batch.scale("mean"), optimizer)
-
     def fit(
         self,
         X: Any,
@@ -391,6 +357,12 @@ class Network(Inference):
         self._bind_plan(plan, self._flat, self._views)
         wanted = checks.boolean("input_gradient", input_gradient)
         return plan, np.empty((rows, self.n_in), self.dtype) if wanted else None
+
+    def _step_carefully(self, X: Any, y: Any, optimizer: Optimizer, sample_weight: Any) -> float:
+        """A step whose arguments are not what the plan can take as they are."""
+        trainer.check_optimizer(optimizer)
+        batch = self._check(X, y, sample_weight)
+        return self._update(batch, batch.scale("mean"), optimizer)
 
     def _update(self, batch: Batch, scale: float, optimizer: Optimizer) -> float:
         with self._lock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -13,23 +12,20 @@ from fastbp import checkpoint, plugins
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
 from fastbp.kernels.plan import Plan
+from fastbp.kernels.steps import Steps
 from fastbp.layers import Layer
 from fastbp.layout import Layout, Named, Views
 from fastbp.losses import Loss
-from fastbp.optimizers import OptimizerState
 
 LARGEST = 2**48  # parameters: beyond any memory, and still safe to multiply by an item's size
 
 
-class Parameters:
+class Parameters(Steps):
     """A structure and its numbers; the part of :class:`fastbp.Network` that computes nothing."""
 
     params: Named
     buffers: Named
-    optimizer_state: OptimizerState | None
-    _plan: Plan | None
     _rng: np.random.Generator
-    _seed: int  # keys the layers' random numbers
 
     def _assemble(self, layout: Layout, loss: Loss, l2: float) -> None:
         with plugins.blamed(loss, "target_width"):
@@ -41,8 +37,8 @@ class Parameters:
         self._layout, self._loss, self._l2 = layout, loss, l2
         self._bind(np.zeros(layout.size, layout.dtype), layout.buffers())
         self._rng = np.random.Generator(np.random.PCG64(0))
-        self._seed = 0
-        self.optimizer_state: OptimizerState | None = None
+        self._seed = 0  # keys the layers' random numbers
+        self.optimizer_state = None
         self._plan = self._new_plan(0)  # reads the parts' C tables, and refuses what does not fit
 
     def _bind(self, flat: Array, buffers: Views) -> None:
@@ -62,7 +58,10 @@ class Parameters:
             },
         )
         self._plan = None
-        self._lock = threading.RLock()  # the plan's buffers serve one thread at a time
+        # a loss that looks at targets in its own way is asked each time
+        own = type(self._loss).check_targets is not Loss.check_targets
+        same = self._loss.target_width(self.n_out) == self.n_out
+        self._settle(self._loss.targets if same and not own else None)
 
     def _new_plan(self, rows: int) -> Plan:
         labels = [*map(plugins.label, self._layout.layers), plugins.label(self._loss)]
@@ -180,8 +179,9 @@ class Parameters:
 
     def __getstate__(self) -> dict[str, Any]:
         keep = ("_layout", "_loss", "_l2", "_flat", "_buffers", "_rng", "_seed", "optimizer_state")
-        return {name: self.__dict__[name] for name in keep}
+        return {name: getattr(self, name) for name in keep}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
         self._bind(state["_flat"], state["_buffers"])

@@ -12,8 +12,8 @@ from fastbp.errors import ConfigError
 class Silent:
     """Shows nothing."""
 
-    def advance(self, note: str) -> None:
-        """One more step is done."""
+    def advance(self, note: str, steps: int = 1) -> None:
+        """So many more steps are done."""
 
     def close(self) -> None:
         """No step will follow."""
@@ -25,9 +25,9 @@ class Bar(Silent):
     def __init__(self, total: int, tqdm: Any) -> None:
         self._bar = tqdm(total=total, unit="step", file=sys.stderr, leave=False)
 
-    def advance(self, note: str) -> None:
+    def advance(self, note: str, steps: int = 1) -> None:
         self._bar.set_postfix_str(note, refresh=False)
-        self._bar.update()
+        self._bar.update(steps)
 
     def close(self) -> None:
         self._bar.close()
@@ -39,8 +39,8 @@ class Line(Silent):
     def __init__(self, total: int) -> None:
         self._total, self._done, self._next, self._width = total, 0, 0.0, 0
 
-    def advance(self, note: str) -> None:
-        self._done += 1
+    def advance(self, note: str, steps: int = 1) -> None:
+        self._done += steps
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + 0.1
             text = f"step {self._done}/{self._total} {note}"

@@ -22,6 +22,8 @@ from fastbp.progress import progress_bar
 if TYPE_CHECKING:
     from fastbp.network import Network
 
+BETWEEN_LOOKS = 0.05  # seconds of steps in C between looks at Ctrl-C and the progress bar
+
 Callback = Callable[["Network", "History"], Any]
 
 
@@ -68,6 +70,7 @@ def update(network: Network, batch: Batch, scale: float, optimizer: Optimizer) -
         raise
     state.steps += 1
     network.optimizer_state = state
+    network._remember(optimizer, state, rule)
     return value
 
 
@@ -138,17 +141,26 @@ def fit(
             started, running = time.perf_counter(), 0.0
             if shuffle:
                 order = order_rng.permutation(N)
-            for step, start in enumerate(range(0, N, size), 1):
+            step = 0
+            while step < steps:
                 interrupted()
-                batch = data.take(order[start : start + size], x[: min(size, N - start)])
-                rows = len(batch.x)
-                try:
-                    # LECTURE's law of minibatches: weights count at batch size 1 too
-                    value = network._update(batch, N / (rows * total_weight), optimizer)
-                except NonFiniteError as exc:
-                    raise NonFiniteError(f"epoch {epoch}, step {step}: {exc}") from exc
-                running += value * rows / N
-                bar.advance(f"epoch {epoch}/{epochs} loss {value:.4g}")
+                done, running, value, error = network._run_epoch(
+                    optimizer, data, order, x, step, total_weight, running, BETWEEN_LOOKS
+                )
+                if error is not None:
+                    raise _placed(error, epoch, step + done + 1) from error
+                if not done:
+                    rows = order[step * size : (step + 1) * size]
+                    batch = data.take(rows, x[: len(rows)])
+                    try:
+                        # LECTURE's law of minibatches: weights count at batch size 1 too
+                        scale = N / (len(rows) * total_weight)
+                        value = network._update(batch, scale, optimizer)
+                    except NonFiniteError as exc:
+                        raise _placed(exc, epoch, step + 1) from exc
+                    done, running = 1, running + value * len(rows) / N
+                step += done
+                bar.advance(f"epoch {epoch}/{epochs} loss {value:.4g}", done)
             history.loss.append(running)
             history.seconds.append(time.perf_counter() - started)
             interrupted()
@@ -161,6 +173,13 @@ def fit(
                 if any([callback(network, history) for callback in callbacks]):
                     break
     return history
+
+
+def _placed(error: Exception, epoch: int, step: int) -> Exception:
+    """The error that stopped fit, with the place where it did."""
+    if isinstance(error, NonFiniteError):
+        return NonFiniteError(f"epoch {epoch}, step {step}: {error}")
+    return error
 
 
 def evaluate(network: Network, batch: Batch) -> tuple[float, float | None]:

@@ -57,8 +57,7 @@ cdef class Chain:
     cdef fastbp_call loss_call
     cdef const dense_type* own
     cdef int count, type, itemsize
-    cdef bint in_c  # every part has a body in C
-    cdef bint infallible  # no function of theirs fails
+    cdef bint in_c  # every part has a body in C, and no buffers
     cdef int64_t rows
     cdef uint64_t seed, step
     cdef bint training

@@ -241,10 +241,11 @@ cdef class Chain:
                 if node.dense and j == node.weight:
                     self.own.step_along(
                         self.rows, node.n_in, node.n_out, node.dy, node.n_out, below, at, &decayed)
-                else:
+                elif node.affine and j == node.weight:
                     self.own.update(
-                        node.sizes[j], at, node.pointers[node.n_params + j],
-                        &decayed if node.affine and j == node.weight else rule)
+                        node.sizes[j], at, node.pointers[node.n_params + j], &decayed)
+                else:
+                    self.own.update(node.sizes[j], at, node.pointers[node.n_params + j], rule)
 
     cdef void c_form_matrices(self, const char* x) noexcept nogil:
         # E8 of fastbp's own dense layers, into flat.

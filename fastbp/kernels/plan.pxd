@@ -1,11 +1,17 @@
+cimport cython
 from libc.stdint cimport int64_t
 
 from fastbp.kernels.chain cimport Chain, Pass, Stage
 
+
+@cython.final
 cdef class Plan(Chain):
     cdef readonly int64_t capacity
+    cdef int64_t n_in
+    cdef int type_number  # NumPy's
+    cdef int64_t* classes  # room for labels
     cdef int64_t rows_seen  # how many the views in Python have
-    cdef object _labels, _kept, _y, _dy, _saved, _row_scale, _scratch, _theta
+    cdef object _labels, _kept, _y, _dy, _saved, _row_scale, _classes, _scratch, _theta
 
     cdef int _use(self, int64_t rows, bint training, int64_t first_row) except -1
     cdef int _see(self) except -1

@@ -18,17 +18,16 @@ from fastbp.kernels.context import Context
 
 from fastbp.kernels.builtin cimport is_dense
 from fastbp.kernels.chain cimport (
-    DELTAS, FACTORS, GRADIENT, MATRICES, MESSAGE_SIZE, OUTPUT, Chain, Node, Pass, Stage, read_only,
+    FACTORS, GRADIENT, MATRICES, MESSAGE_SIZE, OUTPUT, Chain, Node, Pass, Stage, read_only,
 )
 from fastbp.kernels.host cimport pointer, start_call
 from fastbp.kernels.product cimport kernels, update_rule
-from fastbp.kernels.tables cimport ELEMENTWISE, LAYER, PYTHON, read_layer, read_loss
+from fastbp.kernels.tables cimport LAYER, PYTHON, read_layer, read_loss
 from fastbp.kernels.update cimport make_rule
-from fastbp.plugin cimport (
-    FASTBP_CLASSES, FASTBP_INFALLIBLE, FASTBP_OK, FASTBP_VALUES, fastbp_call,
-)
+from fastbp.plugin cimport FASTBP_CLASSES, FASTBP_VALUES, fastbp_call
 
 
+@cython.final
 cdef class Plan(Chain):
     """Buffers for up to `capacity` rows of one network.
 
@@ -64,8 +63,11 @@ cdef class Plan(Chain):
         ]
         self._losses = np.empty(capacity)
         self._row_scale = np.empty(capacity)
+        self._classes = np.empty(capacity, np.int64)
         self.loss_values = <double*>pointer(self._losses)
         self.row_scale = <double*>pointer(self._row_scale)
+        self.classes = <int64_t*>pointer(self._classes)
+        self.n_in, self.type_number = layout.n_in, layout.dtype.num
         self._dy = None  # made by the first backward pass: prediction needs none
         self._read_parts()
 
@@ -132,6 +134,10 @@ cdef class Plan(Chain):
                 self.loss_table.context, self.capacity, layout.n_out, self.type)
             self.loss_call.scratch_size = wanted
             scratch = max(scratch, wanted)
+        self.in_c = not self.loss_table.python
+        for i in range(self.count):
+            node = &self.nodes[i]
+            self.in_c = self.in_c and node.table.body != PYTHON and node.n_buffers == 0
         if scratch:
             self._scratch = arena([(scratch,)], np.dtype(np.uint8))[0]
             for i in range(self.count):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,29 +9,8 @@ import numpy as np
 from fastbp import checks
 from fastbp.checks import Array
 from fastbp.errors import FastbpError, OptimizerError
+from fastbp.kernels.steps import OptimizerState as OptimizerState
 from fastbp.parts import Part
-
-
-@dataclass
-class OptimizerState:
-    """The optimizer's memory, owned by the network and saved with it.
-
-    Attributes
-    ----------
-    name : str
-        Class name of the optimizer, e.g. ``"Adam"``.
-    constants : dict of str to float or bool
-        Its configuration without the learning rate, which may change from call to call.
-    steps : int
-        Updates made so far.
-    arrays : dict of str to ndarray
-        Flat arrays in the layout of ``net.flat`` (momentum; first and second moment).
-    """
-
-    name: str
-    constants: dict[str, Any]
-    steps: int = 0
-    arrays: dict[str, Array] = field(default_factory=dict)
 
 
 class Optimizer(Part):

@@ -86,7 +86,9 @@ def grown_host(tmp_path_factory, grown_header):
         target = root / "fastbp" / "kernels" / f"{source.stem}{suffix}"
         if not re.search(r'^ *#include [<"]fastbp/plugin\.h', source.read_text("utf-8"), re.M):
             return shutil.copy(source.with_name(target.name), target)
-        include = [grown_header, PACKAGE / "kernels", sysconfig.get_path("include")]
+        include = [
+            grown_header, PACKAGE / "kernels", sysconfig.get_path("include"), np.get_include(),
+        ]  # fmt: skip
         parts = sorted(map(str, source.parent.glob("src/*.c")))
         return subprocess.run(
             [compiler, "-O0", "-w", "-fPIC", "-shared", *(f"-I{folder}" for folder in include),

@@ -1,0 +1,34 @@
+from libc.stdint cimport int64_t, uint64_t
+
+from fastbp.kernels.plan cimport Plan
+from fastbp.kernels.product cimport update_rule
+
+cdef class OptimizerState:
+    cdef public object name, constants, arrays
+    cdef public int64_t steps
+
+cdef class Turn:
+    cdef object lock
+    cdef readonly int depth
+
+cdef enum Targets:
+    CAREFUL  # only the loss knows what they are
+    CLASSES
+    VALUES
+    BINARY
+
+cdef class Steps:
+    cdef public object optimizer_state, _flat
+    cdef public Plan _plan
+    cdef public Turn _lock
+    cdef public double _l2
+    cdef public uint64_t _seed
+    cdef Targets kind
+    # What the last step was made with
+    cdef object optimizer, bound_flat, slots, slot_arrays
+    cdef OptimizerState state
+    cdef update_rule rule
+
+    cdef bint bound(self, optimizer) except -1
+    cdef const char* targets_of(self, y, int64_t rows) except? NULL
+    cdef int run(self, const char* x, const char* targets, int64_t rows, double* value) except -1

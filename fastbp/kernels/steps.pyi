@@ -1,0 +1,55 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+from fastbp.kernels.plan import Plan
+
+@disjoint_base
+class OptimizerState:
+    name: str
+    constants: dict[str, Any]
+    steps: int
+    arrays: dict[str, NDArray[Any]]
+
+    def __init__(
+        self,
+        name: str,
+        constants: dict[str, Any],
+        steps: int = 0,
+        arrays: dict[str, NDArray[Any]] | None = None,
+    ) -> None: ...
+
+@disjoint_base
+class Turn:
+    depth: int
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
+
+@disjoint_base
+class Steps:
+    optimizer_state: OptimizerState | None
+    _flat: NDArray[Any]
+    _plan: Plan | None
+    _lock: Turn
+    _l2: float
+    _seed: int
+
+    def _settle(self, targets: str | None) -> None: ...
+    def step(self, X: Any, y: Any, optimizer: Any, *, sample_weight: Any = None) -> float: ...
+    def _remember(
+        self, optimizer: Any, state: OptimizerState, rule: tuple[Any, ...] | None
+    ) -> None: ...
+    def _run_epoch(
+        self,
+        optimizer: Any,
+        batch: Any,
+        order: NDArray[np.int64],
+        x: NDArray[Any],
+        first: int,
+        total_weight: float,
+        running: float,
+        seconds: float,
+    ) -> tuple[int, float, float, Exception | None]: ...

@@ -1,0 +1,308 @@
+"""Training steps with no Python between them: what `Network.step` and `fit` come down to.
+
+What a step takes is looked at in C. Where anything is not just as the plan wants it (another dtype,
+a list, a label out of range), nothing is done here, and the careful way, in Python, converts it or
+says what is wrong.
+"""
+
+import threading
+
+cimport numpy as cnp
+from libc.math cimport NAN, isfinite
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+import numpy as np
+
+from fastbp.kernels.chain cimport Pass
+from fastbp.kernels.host cimport pointer
+from fastbp.kernels.update cimport count_step, make_rule
+from fastbp.plugin cimport FASTBP_CLASSES, FASTBP_OK, FASTBP_VALUES
+
+cnp.import_array()
+
+# Multiply-adds of a step below which letting go of Python's lock would cost more than it gives.
+cdef int64_t SMALL = 100_000
+
+
+cdef class OptimizerState:
+    """The optimizer's memory, owned by the network and saved with it.
+
+    Attributes
+    ----------
+    name : str
+        Class name of the optimizer, e.g. ``"Adam"``.
+    constants : dict of str to float or bool
+        Its configuration without the learning rate, which may change from call to call.
+    steps : int
+        Updates made so far.
+    arrays : dict of str to ndarray
+        Flat arrays in the layout of ``net.flat`` (momentum; first and second moment).
+    """
+
+    def __init__(self, name, constants, int64_t steps=0, arrays=None):
+        self.name, self.constants, self.steps = name, constants, steps
+        self.arrays = {} if arrays is None else arrays
+
+    def __repr__(self):
+        return (f"OptimizerState(name={self.name!r}, constants={self.constants!r}, "
+                f"steps={self.steps!r}, arrays={self.arrays!r})")
+
+    def __reduce__(self):
+        return OptimizerState, (self.name, self.constants, self.steps, self.arrays)
+
+
+cdef class Turn:
+    """A lock for one thread at a time, which may take it again; C sees whether it is taken."""
+
+    def __cinit__(self):
+        self.lock, self.depth = threading.RLock(), 0
+
+    def __enter__(self):
+        self.lock.acquire()
+        self.depth += 1
+
+    def __exit__(self, *error):
+        self.depth -= 1
+        self.lock.release()
+
+
+cdef class Steps:
+    """The part of a network that takes steps in C: its parameters, plan and optimizer's state."""
+
+    def __cinit__(self, *args, **kwargs):
+        self._lock = Turn()
+
+    def _settle(self, targets):
+        """Say what y holds: "classes", "values" or "binary"; None when only the loss knows."""
+        self.kind = {None: CAREFUL, "classes": CLASSES, "values": VALUES, "binary": BINARY}[targets]
+
+    def step(self, X, y, optimizer, *, sample_weight=None):
+        """One training step on the mean loss of a batch.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`gradients`; the mean is over this batch's own weights.
+        optimizer : Optimizer
+            ``bp.SGD(...)`` or ``bp.Adam(...)``; its state is in ``optimizer_state``.
+
+        Returns
+        -------
+        float
+            The mean loss before the update, with the l2 term.
+
+        Raises
+        ------
+        ShapeError, DtypeError, LabelError, NonFiniteError, ConfigError, OptimizerError
+            An argument does not fit, the loss or its gradient is not finite, or the network was
+            trained with another optimizer. Nothing has changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as bp
+        >>> net = bp.mlp([3, 2], rng=0)
+        >>> X, y = np.eye(3), [0, 1, 1]
+        >>> first = net.step(X, y, bp.SGD(0.5))
+        >>> bool(net.loss(X, y) < first)
+        True
+        """
+        cdef const char* targets
+        cdef const char* x
+        cdef int64_t rows
+        cdef double value
+        if sample_weight is None and self.bound(optimizer):
+            if (plain(X, 2, self._plan.type_number)
+                    and cnp.PyArray_DIM(X, 1) == self._plan.n_in):
+                rows = cnp.PyArray_DIM(X, 0)
+                x = cnp.PyArray_BYTES(X)
+                targets = self.targets_of(y, rows)
+                if targets != NULL and isfinite(
+                        self._plan.own.largest(rows * self._plan.n_in, x)):
+                    self._plan._x = X
+                    self.run(x, targets, rows, &value)
+                    return value
+        return self._step_carefully(X, y, optimizer, sample_weight)
+
+    def _remember(self, optimizer, OptimizerState state, rule):
+        """Step by this rule of the optimizer's from now on, on this state's arrays."""
+        self.optimizer = None
+        if rule is None:
+            return
+        self.rule = make_rule(rule, state.steps + 1)
+        self.slots = tuple(optimizer.slots)
+        self.slot_arrays = [state.arrays[slot] for slot in self.slots]
+        self.rule.theta = pointer(self._flat)
+        self.rule.m = pointer(self.slot_arrays[0]) if len(self.slots) > 0 else NULL
+        self.rule.v = pointer(self.slot_arrays[1]) if len(self.slots) > 1 else NULL
+        self.bound_flat, self.state, self.optimizer = self._flat, state, optimizer
+
+    cdef bint bound(self, optimizer) except -1:
+        # Whether this is the optimizer of the last step, and nothing that it works on was replaced.
+        cdef Plan plan = self._plan
+        cdef int i
+        if (plan is None or self.optimizer is None or self._lock.depth or not plan.in_c
+                or plan._theta is not self._flat or self.bound_flat is not self._flat
+                or self.optimizer_state is not self.state):
+            return False
+        if optimizer is not self.optimizer and (
+                type(optimizer) is not type(self.optimizer)
+                or optimizer.__dict__ != self.optimizer.__dict__):
+            return False
+        arrays = self.state.arrays
+        for i in range(len(<tuple>self.slots)):
+            if arrays.get((<tuple>self.slots)[i]) is not (<list>self.slot_arrays)[i]:
+                return False
+        if plan._dy is None:
+            plan._need_dy(True)
+        if plan.flat is None:
+            plan._need_gradient()
+        return True
+
+    cdef const char* targets_of(self, y, int64_t rows) except? NULL:
+        # Where y's numbers stand, in the form that the loss reads; NULL: not here.
+        cdef Plan plan = self._plan
+        cdef int64_t n_out = plan.loss_call.n_in, n
+        cdef const int64_t* given
+        cdef const char* values
+        if not 0 < rows <= plan.capacity or self.kind == CAREFUL:
+            return NULL
+        if self.kind == CLASSES:
+            if not plain(y, 1, cnp.NPY_INT64) or cnp.PyArray_DIM(y, 0) != rows:
+                return NULL
+            given = <const int64_t*>cnp.PyArray_BYTES(y)
+            for n in range(rows):  # copied, since the loss trusts them and y may change meanwhile
+                plan.classes[n] = given[n]
+                if not 0 <= plan.classes[n] < n_out:
+                    return NULL
+            return <const char*>plan.classes
+        if not (plain(y, 2, plan.type_number) and cnp.PyArray_DIM(y, 1) == n_out
+                or n_out == 1 and plain(y, 1, plan.type_number)):
+            return NULL
+        values = cnp.PyArray_BYTES(y)
+        if cnp.PyArray_DIM(y, 0) != rows or not isfinite(plan.own.largest(rows * n_out, values)):
+            return NULL
+        if self.kind == BINARY:
+            for n in range(rows * n_out):
+                if not 0 <= ((<const double*>values)[n] if plan.type
+                             else (<const float*>values)[n]) <= 1:
+                    return NULL
+        return values
+
+    cdef int run(
+            self, const char* x, const char* targets, int64_t rows, double* value) except -1:
+        # One step on checked rows of weight 1.
+        cdef Plan plan = self._plan
+        cdef char* theta = <char*>self.rule.theta
+        cdef double l2 = self._l2
+        cdef Pass p
+        cdef int64_t n
+        cdef int code
+        start_pass(&p, x, targets, 1 / <double>rows)
+        plan.loss_call.target_kind = FASTBP_CLASSES if self.kind == CLASSES else FASTBP_VALUES
+        for n in range(rows):
+            plan.row_scale[n] = p.scale
+        plan.seed, plan.step = self._seed, self.state.steps
+        plan.c_use(rows, True, 0)
+        count_step(&self.rule, self.state.steps + 1)
+        if rows * plan.size < SMALL:
+            code = plan.c_step(&p, theta, l2, &self.rule)
+        else:
+            with self._lock:
+                with nogil:
+                    code = plan.c_step(&p, theta, l2, &self.rule)
+        if code != FASTBP_OK:
+            plan._raise_at(code, p.stage, None, p.value)
+        self.state.steps += 1
+        value[0] = p.value
+        return 0
+
+    def _run_epoch(
+            self, optimizer, batch, const int64_t[::1] order, x, int64_t first, double total_weight,
+            double running, double seconds):
+        """Steps on minibatches of an epoch, from number `first` on, for about `seconds`.
+
+        `batch` is the whole data, checked; `x` is filled with a minibatch's rows, in `order`; a
+        minibatch of r rows has the scale N / (r total_weight). Returns how many steps were made,
+        `running` plus Σ loss · r / N over them, the last loss, and the error that stopped them or
+        None. No step is made where only the careful way can make it.
+        """
+        cdef Plan plan = self._plan
+        cdef int64_t N = batch.x.shape[0], size = x.shape[0], steps = -(-N // size)
+        cdef int64_t start = 0, rows = 0, n
+        if not self.bound(optimizer) or size > plan.capacity:
+            return 0, running, NAN, None
+        taken = np.empty_like(batch.targets, shape=(size, *batch.targets.shape[1:]))
+        weights = None if batch.weight is None else np.empty(size)
+        cdef const char* all_x = <const char*>pointer(batch.x)
+        cdef const char* all_targets = <const char*>pointer(batch.targets)
+        cdef const double* all_weights = NULL
+        cdef char* some_x = <char*>pointer(x)
+        cdef char* some_targets = <char*>pointer(taken)
+        cdef double* some_weights = NULL
+        cdef size_t x_bytes = x.strides[0], target_bytes = taken.strides[0]
+        cdef char* theta = <char*>self.rule.theta
+        cdef double l2 = self._l2, end
+        cdef int64_t done = 0, step = self.state.steps
+        cdef Pass p
+        cdef int code = FASTBP_OK
+        if weights is not None:
+            all_weights, some_weights = <double*>pointer(batch.weight), <double*>pointer(weights)
+        plan._x = x
+        plan._targets_of(taken)
+        plan.seed = self._seed
+        start_pass(&p, some_x, some_targets, 0)
+        p.weight = some_weights
+        with self._lock, nogil:
+            end = now() + seconds
+            while first + done < steps and (done == 0 or now() < end):
+                start = (first + done) * size
+                rows = min(size, N - start)
+                p.scale = N / (rows * total_weight)
+                for n in range(rows):
+                    memcpy(some_x + n * x_bytes, all_x + order[start + n] * x_bytes, x_bytes)
+                    memcpy(some_targets + n * target_bytes,
+                           all_targets + order[start + n] * target_bytes, target_bytes)
+                    if some_weights != NULL:
+                        some_weights[n] = all_weights[order[start + n]]
+                    plan.row_scale[n] = p.scale * (1 if some_weights == NULL else some_weights[n])
+                    if not isfinite(
+                            plan.row_scale[n] if plan.type else <float>plan.row_scale[n]):
+                        code = -1  # an error that the careful way words
+                if code == FASTBP_OK:
+                    plan.step = step + done
+                    plan.c_use(rows, True, 0)
+                    count_step(&self.rule, step + done + 1)
+                    code = plan.c_step(&p, theta, l2, &self.rule)
+                if code != FASTBP_OK:
+                    break
+                running += p.value * rows / N
+                done += 1
+        self.state.steps += done
+        if code == FASTBP_OK or code == -1:
+            return done, running, p.value, None
+        numbers = np.asarray(order)[start:start + rows]
+        try:
+            plan._x = x[:rows]
+            plan._raise_at(
+                code, p.stage, numbers if batch.kept is None else batch.kept[numbers], p.value)
+        except Exception as exc:
+            return done, running, p.value, exc
+
+
+cdef bint plain(object array, int dimensions, int type_number) noexcept:
+    # An array that C may read as it is: C-contiguous, aligned, of this type in native byte order.
+    return (cnp.PyArray_CheckExact(array) and cnp.PyArray_TYPE(array) == type_number
+            and cnp.PyArray_NDIM(array) == dimensions and cnp.PyArray_ISCARRAY_RO(array))
+
+
+cdef void start_pass(Pass* p, const char* x, const char* targets, double scale) noexcept nogil:
+    p.x, p.targets, p.weight, p.dx = x, targets, NULL, NULL
+    p.scale, p.value = scale, NAN
+
+
+cdef double now() noexcept nogil:
+    cdef timespec time
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return time.tv_sec + 1e-9 * time.tv_nsec
