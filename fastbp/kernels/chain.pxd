@@ -42,6 +42,7 @@ cdef struct Pass:  # one run of the chain
     const char* targets
     const double* weight  # NULL: all ones
     double scale
+    double largest_x  # max |x|
     char* dx  # NULL: not wanted
     Want want
     Stage stage
@@ -78,7 +79,7 @@ cdef class Chain:
     cdef double c_weigh(self, Pass* p) noexcept nogil
     cdef int c_backward(self, const char* x, char* input_gradient, Want want) noexcept nogil
     cdef int c_elementwise_backward(self, Node* node, const char* x, char* dx) noexcept nogil
-    cdef bint c_bounded(self, const char* x, const char* theta, double l2) noexcept nogil
+    cdef bint c_bounded(self, const Pass* p, double l2) noexcept nogil
     cdef void c_step_along(
         self, const char* x, char* theta, double l2, const update_rule* rule) noexcept nogil
     cdef void c_form_matrices(self, const char* x) noexcept nogil

@@ -10,7 +10,6 @@ from libc.string cimport memcpy
 
 import numpy as np
 
-from fastbp.kernels.host cimport the_host
 from fastbp.kernels.product cimport RULE_NONE, STEP_DEPTH, update_rule
 from fastbp.kernels.tables cimport LAYER, PYTHON
 from fastbp.plugin cimport FASTBP_ERROR, FASTBP_NON_FINITE, FASTBP_OK
@@ -84,7 +83,7 @@ cdef class Chain:
         if not isfinite(p.value):
             return FASTBP_NON_FINITE
         fused = (rule.kind != RULE_NONE and self.rows <= STEP_DEPTH
-                 and self.c_bounded(p.x, theta, l2))
+                 and self.c_bounded(p, l2))
         if not fused:
             self.c_form_matrices(p.x)
             self.c_add_l2(theta, <char*>self.gradient, l2)
@@ -106,7 +105,12 @@ cdef class Chain:
             node = &self.nodes[i]
             y = out if out != NULL and i == self.count - 1 else node.y
             self.failed = i
-            if node.table.body == PYTHON:
+            if node.dense:
+                code = FASTBP_OK
+                self.own.affine(
+                    self.rows, node.n_in, node.n_out, x, node.pointers[node.weight],
+                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, y)
+            elif node.table.body == PYTHON:
                 code = self.py_forward(i, out != NULL)
             elif node.table.body == LAYER:
                 code = node.table.layer.forward[self.type](&node.call, x, y)
@@ -163,9 +167,9 @@ cdef class Chain:
             if (want == FACTORS and node.affine) or (want == DELTAS and node.dense):
                 code = FASTBP_OK
                 if dx != NULL:  # E6
-                    the_host().gemm[self.type](
-                        0, 0, self.rows, node.n_in, node.n_out, 1, node.dy, node.n_out,
-                        node.pointers[node.weight], node.n_in, 0, dx, node.n_in)
+                    self.own.product(
+                        0, 0, self.rows, node.n_in, node.n_out, node.dy, node.n_out,
+                        node.pointers[node.weight], node.n_in, dx, node.n_in, 0)
                 if want == DELTAS and node.n_params > 1:  # E9
                     self.own.column_sums(
                         self.rows, node.n_out, node.dy,
@@ -199,27 +203,27 @@ cdef class Chain:
 
     # The step
 
-    cdef bint c_bounded(self, const char* x, const char* theta, double l2) noexcept nogil:
-        # Whether every entry of the gradient is finite, those of E8 by a bound: |Σ_n delta h| is at
-        # most rows max|delta| max|h|. NaN compares as False.
+    cdef bint c_bounded(self, const Pass* p, double l2) noexcept nogil:
+        # Whether every entry of the gradient is finite, those of E8 and E9 by a bound: |Σ_n delta h|
+        # is at most rows max|delta| max|h|. NaN compares as False.
         cdef Node* node
-        cdef const char* below
-        cdef double bound
+        cdef double h, bound
         cdef int i, j
         for i in range(self.count):
             node = &self.nodes[i]
-            below = <const char*>self.nodes[i - 1].y if i else x
-            for j in range(node.n_params):
-                if not (node.dense and j == node.weight) and not isfinite(
-                        self.own.largest(node.sizes[j], node.pointers[node.n_params + j])):
-                    return False
             if node.affine and l2 != 0 and not 2 * l2 * self.own.largest(
                     node.sizes[node.weight], node.pointers[node.weight]) < BOUND[self.type]:
                 return False
             if node.dense:
-                bound = (self.own.largest(self.rows * node.n_out, node.dy)
-                         * self.own.largest(self.rows * node.n_in, below) * self.rows)
-                if not bound < BOUND[self.type]:
+                h = p.largest_x if i == 0 else self.own.largest(
+                    self.rows * node.n_in, self.nodes[i - 1].y)
+                bound = self.own.largest(self.rows * node.n_out, node.dy) * self.rows
+                if not (bound < BOUND[self.type] and bound * h < BOUND[self.type]):
+                    return False
+                continue
+            for j in range(node.n_params):
+                if not isfinite(
+                        self.own.largest(node.sizes[j], node.pointers[node.n_params + j])):
                     return False
         return True
 

@@ -268,6 +268,7 @@ cdef class Plan(Chain):
         cdef char* theta = <char*>pointer(self._theta)
         self._start(&p, x, targets, weight, scale, True, None)
         u.theta = theta
+        p.largest_x = self.own.largest(self.rows * self.n_in, p.x)
         if len(slots) > 0:
             u.m = pointer(slots[0])
         if len(slots) > 1:

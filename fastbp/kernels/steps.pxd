@@ -31,4 +31,6 @@ cdef class Steps:
 
     cdef bint bound(self, optimizer) except -1
     cdef const char* targets_of(self, y, int64_t rows) except? NULL
-    cdef int run(self, const char* x, const char* targets, int64_t rows, double* value) except -1
+    cdef int run(
+        self, const char* x, double largest_x, const char* targets, int64_t rows,
+        double* value) except -1

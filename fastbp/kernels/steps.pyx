@@ -111,18 +111,19 @@ cdef class Steps:
         cdef const char* targets
         cdef const char* x
         cdef int64_t rows
-        cdef double value
+        cdef double value, largest_x
         if sample_weight is None and self.bound(optimizer):
             if (plain(X, 2, self._plan.type_number)
                     and cnp.PyArray_DIM(X, 1) == self._plan.n_in):
                 rows = cnp.PyArray_DIM(X, 0)
                 x = cnp.PyArray_BYTES(X)
                 targets = self.targets_of(y, rows)
-                if targets != NULL and isfinite(
-                        self._plan.own.largest(rows * self._plan.n_in, x)):
-                    self._plan._x = X
-                    self.run(x, targets, rows, &value)
-                    return value
+                if targets != NULL:
+                    largest_x = self._plan.own.largest(rows * self._plan.n_in, x)
+                    if isfinite(largest_x):
+                        self._plan._x = X
+                        self.run(x, largest_x, targets, rows, &value)
+                        return value
         return self._step_carefully(X, y, optimizer, sample_weight)
 
     def _remember(self, optimizer, OptimizerState state, rule):
@@ -191,7 +192,8 @@ cdef class Steps:
         return values
 
     cdef int run(
-            self, const char* x, const char* targets, int64_t rows, double* value) except -1:
+            self, const char* x, double largest_x, const char* targets, int64_t rows,
+            double* value) except -1:
         # One step on checked rows of weight 1.
         cdef Plan plan = self._plan
         cdef char* theta = <char*>self.rule.theta
@@ -200,6 +202,7 @@ cdef class Steps:
         cdef int64_t n
         cdef int code
         start_pass(&p, x, targets, 1 / <double>rows)
+        p.largest_x = largest_x
         plan.loss_call.target_kind = FASTBP_CLASSES if self.kind == CLASSES else FASTBP_VALUES
         for n in range(rows):
             plan.row_scale[n] = p.scale
@@ -253,7 +256,7 @@ cdef class Steps:
         plan._targets_of(taken)
         plan.seed = self._seed
         start_pass(&p, some_x, some_targets, 0)
-        p.weight = some_weights
+        p.weight, p.largest_x = some_weights, plan.own.largest(N * plan.n_in, all_x)
         with self._lock, nogil:
             end = now() + seconds
             while first + done < steps and (done == 0 or now() < end):

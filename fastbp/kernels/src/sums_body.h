@@ -3,7 +3,9 @@
 /* E9: forward is a = h Wᵀ + b, so db = Σ_n delta_n; delta (batch, n_out), db (n_out,). */
 static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, void *db_) {
     real *db = db_;
-    for (int64_t first = 0; first < n_out; first += 64) {
+    if (batch == 1)
+        memcpy(db, delta_, n_out * sizeof *db);
+    for (int64_t first = 0; batch != 1 && first < n_out; first += 64) {
         double total[64] = {0}; /* as many columns at a time: eight cache lines of sums */
         const real *delta = (const real *)delta_ + first;
         int64_t width = n_out - first < 64 ? n_out - first : 64;
