@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
+from statistics import median
 from typing import Any
 
 from . import fit_grid, libraries, nets, step_grid, table, threads_grid
@@ -19,9 +20,10 @@ def measure(grid: str, options: argparse.Namespace) -> dict[str, Any]:
     modules = libraries.load(options.beside)
     names = [name for name in options.beside if name in modules]
     rounds = options.rounds or ROUNDS[grid]
+    peak = _peak() if grid == "step" else None
     run: Callable[[Any], dict[str, Any]]
     if grid == "step":
-        run = partial(step_grid.run, modules=modules, rounds=rounds, peak=_peak())
+        run = partial(step_grid.run, modules=modules, rounds=rounds, peak=peak)
     elif grid == "fit":
         names = [name for name in names if name in fit_grid.BESIDE]
         run = partial(fit_grid.run, modules=modules, rounds=rounds)
@@ -36,10 +38,14 @@ def measure(grid: str, options: argparse.Namespace) -> dict[str, Any]:
             continue
         rows.append(run(row))
         print(table.line(grid, rows[-1], names), flush=True)
+    if peak is not None:
+        rate = median(p for row in rows for p in row["peak"]) / 1e9
+        print(f"FMA peak: {rate:.0f} GFLOP/s on one CPU ({peak.name})", flush=True)
     return {
         "grid": grid,
         "threads": nets.THREADS[grid],
         "rounds": rounds,
+        "peak": peak and peak.name,
         "machine": machine(),
         "versions": libraries.versions(["fastbp", *names]),
         "rows": rows,

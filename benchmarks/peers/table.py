@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import mean, median
 from typing import Any
 
-NAME = 24
+NAME, WIDE = 24, 17
 MICRO = 1e6
 
 
@@ -18,8 +18,8 @@ def header(grid: str, names: Sequence[str]) -> str:
     if grid == "fit":
         titles = [t for n in ["fastbp", *names] for t in (f"{n} s", "accuracy")]
         return _line("whole fit", [*titles, "ratio", "wanted", "holds"])
-    titles = [t for n in ["fastbp", *names] for t in (n, "2 over 1")]
-    return _line("µs: one/two threads", [*titles, "wanted", "holds"], 15)
+    titles = ["fastbp", *names, "best", "ratio"]
+    return _line("µs, 1/2 threads", [*titles, "wanted", "holds"], WIDE)
 
 
 def line(grid: str, row: dict[str, Any], names: Sequence[str]) -> str:
@@ -39,12 +39,7 @@ def _step(row: dict[str, Any], names: Sequence[str]) -> str:
 def _fit(row: dict[str, Any], names: Sequence[str]) -> str:
     cells = []
     for name in names:
-        cells += ["-", "-"]
-        if name in row["seconds"]:
-            cells[-2:] = [
-                _number(median(row["seconds"][name])),
-                f"{mean(row['accuracy'][name]):.4f}",
-            ]
+        cells += [_number(median(row["seconds"][name])), f"{mean(row['accuracy'][name]):.4f}"]
     return _line(
         row["name"], [*cells, _number(row["ratio"]), str(row["wanted_ratio"]), _verdict(row)]
     )
@@ -53,17 +48,17 @@ def _fit(row: dict[str, Any], names: Sequence[str]) -> str:
 def _threads(row: dict[str, Any], names: Sequence[str]) -> str:
     seconds, cells = row["seconds"], []
     for name in names:
-        if name in row["refused"]:
-            cells += ["refused", "-"]
-            continue
         counts = [n for n in ("1", "2", "all") if f"{name} {n}" in seconds]
-        times = "/".join(_number(MICRO * median(seconds[f"{name} {n}"])) for n in counts)
-        cells += [times, _number(row["speedup"].get(name))]
-    return _line(row["name"], [*cells, _number(row["wanted_speedup"]), _verdict(row)], 15)
+        cell = "/".join(_number(MICRO * median(seconds[f"{name} {n}"])) for n in counts)
+        if name in row["speedup"]:
+            cell += f" {_number(row['speedup'][name])}x"
+        cells.append(cell or "refused")
+    cells += [row["best"] or "-", _number(row["ratio"]), f"{_number(row['wanted_speedup'])}x"]
+    return _line(row["name"], [*cells, _verdict(row)], WIDE)
 
 
-def _line(name: str, cells: Sequence[str], wide: int = 9) -> str:
-    return f"{name:<{NAME}}" + "".join(f"{cell:>{max(wide, len(cell) + 1)}}" for cell in cells)
+def _line(name: str, cells: Sequence[str], narrow: int = 9) -> str:
+    return f"{name:<{NAME}}" + "".join(f"{cell:>{max(narrow, len(cell) + 1)}}" for cell in cells)
 
 
 def _number(value: float | None) -> str:
