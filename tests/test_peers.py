@@ -174,6 +174,22 @@ def test_what_does_not_exist_ends_with_2(option, message):
     assert message in done.stderr
 
 
+def test_the_process_is_pinned_before_anything_is_imported():
+    # a pool of threads is as large as the CPUs that its library sees when it is imported
+    program = """
+import os, sys
+def pinned(pid, cpus):
+    numeric = {"numpy", "scipy", "fastbp", "threadpoolctl"} & set(sys.modules)
+    print(sorted(cpus), sorted(numeric))
+    raise SystemExit
+os.sched_getaffinity, os.sched_setaffinity = lambda pid: {7, 3, 5}, pinned
+from peers.__main__ import main
+main(sys.argv[1:])
+"""
+    assert run(["-c", program], "--grid=step").stdout == "[3] []\n"
+    assert run(["-c", program], "--grid=threads").stdout == "[3, 5] []\n"
+
+
 def test_two_threads_need_two_cpus():
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("this system cannot pin a process")
