@@ -1,0 +1,57 @@
+"""The same step with one thread and with two, of every library that can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from statistics import median
+from types import ModuleType
+from typing import Any
+
+from .grid import checked
+from .nets import Row
+from .timing import Entry, in_turn, ratio
+
+
+def run(row: Row, modules: Mapping[str, ModuleType], rounds: int) -> Any:
+    """Times and the target of one row, as they go into the JSON.
+
+    A library that cannot be told stands under "all": it took the CPUs it found.
+    """
+    steps, refused = checked(row, modules)
+    entries = {}
+    for name, step in steps.items():
+        module = modules[name]
+        for n in module.COUNTS:
+            entries[f"{name} {n}"] = Entry(step, partial(module.threads, n))
+        if not module.COUNTS:
+            entries[f"{name} all"] = Entry(step)
+    seconds = in_turn(entries, rounds)
+    speedup = {
+        name: ratio(seconds[f"{name} 1"], seconds[f"{name} 2"])
+        for name in steps
+        if f"{name} 2" in seconds
+    }
+    ours = speedup.get("fastbp")
+    return {
+        "name": row.name,
+        "seconds": seconds,
+        "refused": refused,
+        **_best(seconds),
+        "speedup": speedup,
+        "wanted_speedup": row.speedup,
+        "holds": ours is not None and ours >= row.speedup and not refused,
+    }
+
+
+def _best(seconds: Mapping[str, list[float]]) -> dict[str, Any]:
+    """The fastest other library, on the thread count that suits it, over fastbp on its own."""
+    ours = [times for name, times in seconds.items() if name.startswith("fastbp ")]
+    others = {name: times for name, times in seconds.items() if not name.startswith("fastbp ")}
+    if not others:
+        return {"best": None, "ratio": None}
+    fastest = [min(times) for times in zip(*others.values(), strict=True)]
+    return {
+        "best": min(others, key=lambda name: median(others[name])),
+        "ratio": ratio(fastest, [min(times) for times in zip(*ours, strict=True)]),
+    }
