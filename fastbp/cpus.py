@@ -62,7 +62,7 @@ def cgroup_quotas(root: Path) -> Iterator[float]:
                 for folder in _upwards(mount, path):
                     yield from _quota(*_read(folder / "cpu.max").split()[:2])
         elif "cpu" in controllers.split(","):
-            for mount in (mounts / controllers, mounts / "cpu"):
+            for mount in {mounts / controllers, mounts / "cpu"}:
                 for folder in _upwards(mount, path):
                     names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
                     yield from _quota(*(_read(folder / name) for name in names))

@@ -57,7 +57,14 @@ def test_files_that_are_no_text(tmp_path):
 
 @pytest.mark.parametrize(
     ("affinity", "quotas", "want"),
-    [(8, [], 8), (8, [1.5], 2), (8, [0.1], 1), (8, [4.0, 2.0], 2), (2, [16.0], 2), (5000, [], 1024)],
+    [
+        (8, [], 8),
+        (8, [1.5], 2),
+        (8, [0.1], 1),
+        (8, [4.0, 2.0], 2),
+        (2, [16.0], 2),
+        (5000, [], 1024),
+    ],
 )
 def test_available(monkeypatch, affinity, quotas, want):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(affinity)), raising=False)

@@ -7,7 +7,6 @@ import pytest
 import fastbp as bp
 from fastbp import threadpools
 from fastbp.kernels.threads import num_threads
-from tests.test_threads import python
 
 threadpoolctl = pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
 
@@ -69,7 +68,7 @@ def test_senseless_numbers_do_no_harm():
 
 
 @pytest.mark.parametrize("order", ["fastbp, threadpoolctl", "threadpoolctl, fastbp"])
-def test_the_order_of_imports_does_not_matter(order):
+def test_the_order_of_imports_does_not_matter(python, order):
     """The limit is entered before fastbp is first used, the hardest case."""
     code = f"""
 import {order}
@@ -93,7 +92,7 @@ def test_without_threadpoolctl(monkeypatch):
     threadpools.register()  # silent
 
 
-def test_a_loky_worker_sees_its_limit():
+def test_a_loky_worker_sees_its_limit(python):
     pytest.importorskip("joblib", reason="joblib is not installed")
     code = """
 import joblib

@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,15 +11,6 @@ import pytest
 import fastbp as bp
 from fastbp import checks
 from fastbp.kernels.threads import num_threads
-
-
-def python(code, **variables):
-    """Run code in a new process, which has a minute."""
-    env = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")} | variables
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env=env, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
 
 
 def test_limits_nest():
@@ -147,7 +136,7 @@ def test_good_numbers(good):
 # The environment
 
 
-def test_a_bad_variable_is_an_error_at_first_use_and_not_at_import():
+def test_a_bad_variable_is_an_error_at_first_use_and_not_at_import(python):
     code = """
 import fastbp as bp
 from fastbp.kernels.threads import num_threads
@@ -164,7 +153,7 @@ with bp.thread_limit(2):
     assert done.stdout.splitlines() == [wanted] * 3 + ["2"], done.stderr
 
 
-def test_variables_count_in_a_new_process():
+def test_variables_count_in_a_new_process(python):
     code = "from fastbp.kernels.threads import num_threads; print(num_threads())"
     assert python(code, FASTBP_NUM_THREADS="5", OMP_NUM_THREADS="1").stdout == "5\n"
     assert python(code, OMP_NUM_THREADS="1,2").stdout == "1\n"

@@ -1,8 +1,10 @@
 /* Drives the pool from C, so that a sanitiser can watch it and a clock can time it.
  *
- *     pool_stress rounds   every kind of call at once, from three threads; exit code 0 if all ran once
+ *     pool_stress rounds   every kind of call at once, from three threads; exit code 0: all ran once
+ *     pool_stress modes    helpers round as their caller does; exit code 77: no mode known here
  *     pool_stress time     what a hand-over to a helper and back costs, on a warm and a cold pool
  */
+#include <fenv.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,6 +13,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "fpmode.h"
 #include "pool.h"
 
 enum { PARTS = 64 };
@@ -124,11 +127,41 @@ static void measure(void) {
            pool_warm());
 }
 
+static double rounded[2];
+
+static void third(void *context, int part) {
+    volatile double one = 1, three = 3;
+    rounded[part] = one / three;
+    meet(context, part);
+}
+
+/* Both threads round alike, upwards and then to nearest again. */
+static int modes(void) {
+    int rounding[] = {FE_UPWARD, FE_TONEAREST, FE_DOWNWARD};
+    fpmode before = fpmode_get();
+    double last = 0;
+    for (int i = 0; i < 300; i++) {
+        fesetround(rounding[i % 3]);
+        if (i == 0 && fpmode_get() == before)
+            return 77;
+        atomic_store(&here, 0);
+        pool_run(2, 2, third, NULL);
+        if (rounded[0] != rounded[1] || (i % 3 == 1 && rounded[0] == last)) {
+            fprintf(stderr, "%a on one thread, %a on the other\n", rounded[0], rounded[1]);
+            return 1;
+        }
+        last = rounded[0];
+    }
+    return 0;
+}
+
 int main(int count_, char **arguments) {
     if (count_ == 2 && strcmp(arguments[1], "time") == 0) {
         measure();
         return 0;
     }
+    if (count_ == 2 && strcmp(arguments[1], "modes") == 0)
+        return modes();
     long rounds = count_ == 2 ? atol(arguments[1]) : 1000;
     pthread_t threads[3];
     int bad = 0;

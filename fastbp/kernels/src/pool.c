@@ -5,7 +5,7 @@
  * that comes late finds no part open, or those of a later job, which are as good.
  */
 #ifdef __linux__
-#define _GNU_SOURCE /* sched_getaffinity */
+#define _GNU_SOURCE /* sched_getaffinity, pthread_setname_np */
 #endif
 #include "pool.h"
 
@@ -34,6 +34,7 @@ struct helper {
 static struct helper helpers[POOL_MOST]; /* [0] would be the caller */
 static int started;                      /* helpers; this and the next two: for who is in the pool */
 static int refused;                      /* the system gave no more: do not ask at every call */
+static int unsafe;                       /* a fork would not be noticed: start none */
 static int cpus;                         /* that the caller might run on when it last started one */
 
 APART static _Atomic int busy;       /* somebody is in the pool */
@@ -115,6 +116,9 @@ static void *help(void *argument) {
     struct helper *self = argument;
     int number = own_number = (int)(self - helpers);
     inside = 1;
+#ifdef __linux__
+    pthread_setname_np(pthread_self(), "fastbp"); /* in debuggers and in top */
+#endif
     int64_t until = 0; /* when to sleep; 0: the clock has not been looked at since the last job */
     for (unsigned turn = 1;; turn++) {
         int ran = work(number);
@@ -158,12 +162,12 @@ static void forget(void) {
     atomic_store(&busy, 0);
 }
 
-static int start_one(void) {
-    static int registered; /* a child inherits the handler too */
-    if (!registered && pthread_atfork(NULL, NULL, forget) != 0)
-        return 0;
-    registered = 1;
+/* When this library is loaded: a fork may come while the very first job starts its helpers. */
+__attribute__((constructor)) static void watch_forks(void) {
+    unsafe = pthread_atfork(NULL, NULL, forget) != 0;
+}
 
+static int start_one(void) {
     struct helper *helper = &helpers[started + 1];
     pthread_mutex_init(&helper->lock, NULL);
     pthread_cond_init(&helper->wake, NULL);
@@ -189,7 +193,7 @@ static int start_one(void) {
 
 /* Have that many helpers, or as many as the system gives. */
 static int have(int wanted) {
-    if (started < wanted && !refused) {
+    if (started < wanted && !refused && !unsafe) {
         cpus = count_cpus();
         while (started < wanted && !refused) {
             if (start_one())
