@@ -16,12 +16,12 @@ from typing import Any
 def register() -> None:
     """Tell threadpoolctl of fastbp, as user_api and internal_api "fastbp", if it is installed."""
     try:
-        from threadpoolctl import LibController
+        from threadpoolctl import LibController  # type: ignore[import-untyped]
         from threadpoolctl import register as add
     except Exception:  # absent, older than 3.2, or broken: no reason for fastbp to fail
         return
 
-    class FastbpController(LibController):
+    class FastbpController(LibController):  # type: ignore[misc]
         user_api = "fastbp"
         internal_api = "fastbp"
         # of the compiled module that holds the limit; its two symbols tell it from a namesake
