@@ -159,6 +159,7 @@ def test_variables_count_in_a_new_process(python):
     assert python(code, OMP_NUM_THREADS="1,2").stdout == "1\n"
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_forked_child_counts_anew_and_keeps_limits(monkeypatch):
     if "fork" not in multiprocessing.get_all_start_methods():
         pytest.skip("the system has no fork")

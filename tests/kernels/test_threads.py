@@ -120,8 +120,9 @@ print("end", flush=True)
 
 
 FORKS = """
-import os, signal, sys, threading
+import os, signal, threading, warnings
 from fastbp.kernels.threads import run_parts, warm_helpers
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 advises against just this
 
 def fork():
     pid = os.fork()
