@@ -29,8 +29,9 @@ DIRECTIVES = {
 COMPILE_ARGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g" if DEBUG else "-g0"]
 
 KERNELS = Path("fastbp/kernels")
+OWN = {"product": ["dense.c"], "threads": ["limit.c", "pool.c"]}
 # The built-in parts are C files of one form, like a plugin's; one module hands them all out.
-PARTS = sorted(path.name for path in KERNELS.glob("src/*.c") if path.name != "dense.c")
+PARTS = sorted({path.name for path in KERNELS.glob("src/*.c")}.difference(*OWN.values()))
 HEADERS = [*KERNELS.glob("*.pxd"), *KERNELS.glob("src/*"), *Path("fastbp").glob("**/plugin.*")]
 
 
@@ -43,7 +44,7 @@ def blas_macros() -> list[tuple[str, str]]:
 
 
 def extension(source: Path) -> Extension:
-    own = {"product": ["dense.c"], "builtin": PARTS}.get(source.stem, [])
+    own = PARTS if source.stem == "builtin" else OWN.get(source.stem, [])
     ext = Extension(
         f"fastbp.kernels.{source.stem}",
         [source.as_posix(), *(f"fastbp/kernels/src/{name}" for name in own)],
@@ -51,6 +52,7 @@ def extension(source: Path) -> Extension:
         depends=sorted(path.as_posix() for path in HEADERS),
         define_macros=[*blas_macros(), ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=COMPILE_ARGS if os.name == "posix" else [],
+        extra_link_args=["-pthread"] if source.stem == "threads" else [],
     )
     # Not cythonize(): it would put the C files into the sdist and leave the .pyx files out.
     ext.cython_directives = DIRECTIVES

@@ -18,6 +18,7 @@ from fastbp.errors import ConfigError, DtypeError, LabelError, NonFiniteError, S
 
 Array = NDArray[Any]
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+MOST_THREADS = 1024  # as many as the pool can start
 
 
 def describe_shape(shape: tuple[int | None, ...], names: tuple[str, ...] = ()) -> str:
@@ -100,6 +101,16 @@ def integer(name: str, value: Any, *, low: int) -> int:
     if value < low:
         raise ConfigError(f"{name}: got {value}; wanted a whole number >= {low}")
     return int(value)
+
+
+def threads(value: Any, *, name: str = "threads") -> int:
+    """A number of threads: a whole number from 1 to 1024."""
+    wanted = f"a whole number >= 1 and <= {MOST_THREADS}"
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        raise ConfigError(f"{name}: got {value!r}; wanted {wanted}")
+    if not 1 <= (number := int(value)) <= MOST_THREADS:
+        raise ConfigError(f"{name}: got {value}; wanted {wanted}")
+    return number
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -40,6 +44,20 @@ def quantities(g):
     for symbol in "ahWb":
         named |= {f"{symbol}[{k}]": array for k, array in getattr(g, symbol).items()}
     return named
+
+
+def python(code, *, check=False, **variables):
+    """Run code in a new process that has a minute and no variable that limits threads but these."""
+    env = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")} | variables
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=env, capture_output=True, text=True, timeout=60, check=check,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session", name="python")
+def _python():
+    return python
 
 
 @pytest.fixture(scope="session", name="relative_error")

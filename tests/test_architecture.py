@@ -23,8 +23,7 @@ FLOORS = {
     "people": [
         "fastbp.network", "fastbp.inference", "fastbp.parameters", "fastbp.gradients",
         "fastbp.training", "fastbp.checkpoint", "fastbp.stored", "fastbp.batch", "fastbp.layout",
-        "fastbp.progress",
-        "fastbp.stored",
+        "fastbp.progress", "fastbp.threads",
     ],
     "parts": ["fastbp.layers", "fastbp.losses", "fastbp.optimizers"],
     # plugins.py finds parts by name and imports no part. What it does import of them, like they
@@ -36,7 +35,7 @@ FLOORS = {
     # plugin.pxd restates the C header for Cython and holds no code.
     "leaves": [
         "fastbp.errors", "fastbp.checks", "fastbp.reference", "fastbp.data", "fastbp.parts",
-        "fastbp.plugin",
+        "fastbp.plugin", "fastbp.cpus", "fastbp.threadpools",
     ],
 }  # fmt: skip
 LEVEL = {module: level for level, modules in enumerate(FLOORS.values()) for module in modules}
@@ -245,13 +244,19 @@ def outer(module):
 def test_only_numpy_and_scipy_are_imported():
     others = {module: outer(module) - {"numpy", "scipy"} for module in SOURCES}
     others = {module: names for module, names in others.items() if names}
-    # imported when asked for only: a bar where tqdm is installed, tests where pytest is
-    assert others == {"fastbp.progress": {"tqdm"}, "fastbp.testing.run": {"pytest"}}
+    # imported when asked for only: a bar where tqdm is installed, tests where pytest is; told of
+    # fastbp where it is installed: threadpoolctl
+    assert others == {
+        "fastbp.progress": {"tqdm"},
+        "fastbp.testing.run": {"pytest"},
+        "fastbp.threadpools": {"threadpoolctl"},
+    }
 
 
 def top_levels(code):
     """Top-level names of what code loads in a new process beside the stdlib, NumPy and SciPy.
 
+    threadpoolctl is left out too: fastbp/threadpools.py says why it is imported where installed.
     SciPy's gateway is loaded first, for it brings modules of its own (Cython, where that is
     installed), which are not for fastbp to answer for.
     """
@@ -265,7 +270,7 @@ def top_levels(code):
     tops = {name.partition(".")[0] for name in done.stdout.split()}
     # Cython's runtime keeps its shared types in a module like _cython_3_1_2
     tops = {name for name in tops if not re.fullmatch(r"cython_runtime|_cython_\w+", name)}
-    return tops - set(sys.stdlib_module_names) - {"numpy", "scipy"}
+    return tops - set(sys.stdlib_module_names) - {"numpy", "scipy", "threadpoolctl"}
 
 
 def test_importing_fastbp_loads_nothing_but_numpy_and_scipy():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 from typing import Any
 
@@ -13,6 +12,7 @@ import scipy
 
 import fastbp
 from fastbp.kernels import product
+from fastbp.kernels.threads import num_threads
 
 
 def run(options: argparse.Namespace) -> None:
@@ -48,10 +48,8 @@ def blas() -> str:
 
 
 def threads() -> int:
-    """CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many threads fastbp may use here."""
+    return num_threads()
 
 
 def instruction_set() -> str:

@@ -36,7 +36,8 @@ cdef extern from "src/dense.h" nogil:
             int64_t batch, int64_t n_in, int64_t n_out, const void* delta, int64_t ld_delta,
             const void* h, void* W, const update_rule* rule) noexcept nogil
         void (*column_sums)(
-            int64_t batch, int64_t n_out, const void* delta, void* db) noexcept nogil
+            int64_t batch, int64_t n_out, const void* delta, int64_t ld_delta,
+            void* db) noexcept nogil
         void (*update)(
             int64_t n, void* theta, const void* g, const update_rule* rule) noexcept nogil
         double (*largest)(int64_t n, const void* x) noexcept nogil

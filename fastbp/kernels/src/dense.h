@@ -33,8 +33,9 @@ typedef struct dense_type {
      * rows are ld_delta apart, h (batch, n_in); batch <= STEP_DEPTH. */
     void (*step_along)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
                        int64_t ld_delta, const void *h, void *W, const update_rule *rule);
-    /* E9: db (n_out,) = Σ_n delta_n, summed in double; delta (batch, n_out). */
-    void (*column_sums)(int64_t batch, int64_t n_out, const void *delta, void *db);
+    /* E9: db (n_out,) = Σ_n delta_n, summed in double; delta (batch, n_out), rows ld_delta apart. */
+    void (*column_sums)(int64_t batch, int64_t n_out, const void *delta, int64_t ld_delta,
+                        void *db);
     /* The step for n parameters, theta inside rule->theta, along g. */
     void (*update)(int64_t n, void *theta, const void *g, const update_rule *rule);
     /* max |x_i|, 0 of nothing; NaN where one of x is NaN. */

@@ -1,7 +1,8 @@
 /* Passes over whole arrays for one type and one instruction set. */
 
 /* E9: forward is a = h Wᵀ + b, so db = Σ_n delta_n; delta (batch, n_out), db (n_out,). */
-static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, void *db_) {
+static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, int64_t ld_delta,
+                            void *db_) {
     real *db = db_;
     if (batch == 1)
         memcpy(db, delta_, n_out * sizeof *db);
@@ -10,11 +11,11 @@ static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, vo
         const real *delta = (const real *)delta_ + first;
         int64_t width = n_out - first < 64 ? n_out - first : 64;
         if (width == 64)
-            for (int64_t i = 0; i < batch; i++, delta += n_out)
+            for (int64_t i = 0; i < batch; i++, delta += ld_delta)
                 for (int j = 0; j < 64; j++)
                     total[j] += delta[j];
         else
-            for (int64_t i = 0; i < batch; i++, delta += n_out)
+            for (int64_t i = 0; i < batch; i++, delta += ld_delta)
                 for (int64_t j = 0; j < width; j++)
                     total[j] += delta[j];
         for (int64_t j = 0; j < width; j++)

@@ -1,0 +1,48 @@
+/* A thread's floating-point mode as one word: rounding, and whether denormals count as zero. The
+ * flags of past exceptions are left out. Where the processor is unknown the mode stays as it is. */
+#ifndef FASTBP_FPMODE_H
+#define FASTBP_FPMODE_H
+
+#include <stdint.h>
+
+typedef uint64_t fpmode;
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#define FPMODE_FLAGS 0x3Fu
+
+static inline fpmode fpmode_get(void) {
+    return _mm_getcsr() & ~FPMODE_FLAGS;
+}
+
+static inline void fpmode_set(fpmode mode) {
+    uint32_t now = _mm_getcsr();
+    if ((now & ~FPMODE_FLAGS) != mode) /* writing costs more than reading */
+        _mm_setcsr((uint32_t)mode | (now & FPMODE_FLAGS));
+}
+
+#elif defined(__aarch64__)
+
+static inline fpmode fpmode_get(void) {
+    fpmode mode;
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(mode));
+    return mode;
+}
+
+static inline void fpmode_set(fpmode mode) {
+    if (fpmode_get() != mode)
+        __asm__ __volatile__("msr fpcr, %0" : : "r"(mode));
+}
+
+#else
+
+static inline fpmode fpmode_get(void) {
+    return 0;
+}
+
+static inline void fpmode_set(fpmode mode) {
+    (void)mode;
+}
+
+#endif
+#endif

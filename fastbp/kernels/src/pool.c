@@ -1,0 +1,258 @@
+/* One job at a time. What is open of it stands in one atomic word: how many threads may take part,
+ * and how many parts nobody has claimed yet. A claim takes one off that count. Whoever has claimed
+ * a part holds the job open, since its caller waits for that part; so a claim comes first and the
+ * job's other fields are read after it. Nothing waits for a helper that has claimed nothing: one
+ * that comes late finds no part open, or those of a later job, which are as good.
+ */
+#ifdef __linux__
+#define _GNU_SOURCE /* sched_getaffinity, pthread_setname_np */
+#endif
+#include "pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fpmode.h"
+
+#define STACK (512 * 1024)
+#define SPIN_NS 50000   /* about what waking a sleeper costs: waiting longer cannot save more */
+#define LOOKS 32        /* pauses, 40 to 140 cycles each, between two looks at the clock */
+#define PATIENCE 1000   /* pauses before a caller that waits lets others run */
+#define APART _Alignas(128) /* no two threads' variables share a line or its neighbour */
+
+struct helper {
+    APART pthread_mutex_t lock;
+    pthread_cond_t wake;
+    _Atomic int parked;
+};
+
+static struct helper helpers[POOL_MOST]; /* [0] would be the caller */
+static int started;                      /* helpers; this and the next two: for who is in the pool */
+static int refused;                      /* the system gave no more: do not ask at every call */
+static int unsafe;                       /* a fork would not be noticed: start none */
+static int cpus;                         /* that the caller might run on when it last started one */
+
+APART static _Atomic int busy;       /* somebody is in the pool */
+APART static _Atomic uint64_t open_; /* threads that may take part << 32 | parts not yet claimed */
+APART static _Atomic int done;       /* parts that helpers have finished */
+APART static _Atomic int awake;      /* helpers that are not parked */
+static _Thread_local int own_number; /* of a helper, from 1; 0 elsewhere */
+static _Thread_local int inside;     /* whether this thread is running a job's parts */
+static _Atomic int spins;            /* whether waiting helpers spin: not when they outnumber CPUs */
+
+APART static struct {
+    pool_task task;
+    void *context;
+    int parts;
+    fpmode mode;
+} job;
+
+static inline void pause_(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb"); /* a wait; `yield` is none on most cores */
+#else
+    atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
+static int64_t nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int invited(uint64_t open, int number) {
+    return (uint32_t)open != 0 && (uint64_t)number < open >> 32;
+}
+
+/* Claim parts and run them until none is left for thread `number`; returns how many. */
+static int work(int number) {
+    uint64_t open = atomic_load_explicit(&open_, memory_order_acquire);
+    int ran = 0;
+    while (invited(open, number)) {
+        if (!atomic_compare_exchange_weak_explicit(&open_, &open, open - 1, memory_order_acquire,
+                                                   memory_order_acquire))
+            continue;
+        if (number > 0 && ran == 0)
+            fpmode_set(job.mode);
+        job.task(job.context, job.parts - (int)(uint32_t)open);
+        ran++;
+        open = atomic_load_explicit(&open_, memory_order_acquire);
+    }
+    return ran;
+}
+
+/* Sleep until called. Either this sees the job that is open, or its caller sees that this one is
+ * parked: each writes before it reads, in one order that all threads agree on. */
+static void park(struct helper *self, int number) {
+    pthread_mutex_lock(&self->lock);
+    atomic_fetch_sub(&awake, 1);
+    atomic_store(&self->parked, 1);
+    if (invited(atomic_load(&open_), number))
+        atomic_store(&self->parked, 0);
+    while (atomic_load(&self->parked))
+        pthread_cond_wait(&self->wake, &self->lock);
+    atomic_fetch_add(&awake, 1);
+    pthread_mutex_unlock(&self->lock);
+}
+
+static void call(struct helper *helper) {
+    if (atomic_load(&helper->parked)) {
+        pthread_mutex_lock(&helper->lock);
+        atomic_store(&helper->parked, 0);
+        pthread_mutex_unlock(&helper->lock);
+        pthread_cond_signal(&helper->wake);
+    }
+}
+
+static void *help(void *argument) {
+    struct helper *self = argument;
+    int number = own_number = (int)(self - helpers);
+    inside = 1;
+#ifdef __linux__
+    pthread_setname_np(pthread_self(), "fastbp"); /* in debuggers and in top */
+#endif
+    int64_t until = 0; /* when to sleep; 0: the clock has not been looked at since the last job */
+    for (unsigned turn = 1;; turn++) {
+        int ran = work(number);
+        if (ran) {
+            /* Last of all: from here on the caller may return, and the job be gone. */
+            atomic_fetch_add_explicit(&done, ran, memory_order_release);
+            until = 0;
+            turn = 0;
+        } else if (!atomic_load_explicit(&spins, memory_order_relaxed)) {
+            park(self, number);
+        } else if (turn % LOOKS == 0) {
+            int64_t now = nanoseconds();
+            if (until == 0) {
+                until = now + SPIN_NS;
+            } else if (now >= until) {
+                park(self, number);
+                until = 0;
+            }
+        } else {
+            pause_();
+        }
+    }
+    return NULL;
+}
+
+static int count_cpus(void) {
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return CPU_COUNT(&set);
+#endif
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* In a forked child there is one thread, and the pool is as it was before the first call. */
+static void forget(void) {
+    started = refused = 0;
+    atomic_store(&open_, 0);
+    atomic_store(&done, 0);
+    atomic_store(&awake, 0);
+    atomic_store(&busy, 0);
+}
+
+/* When this library is loaded: a fork may come while the very first job starts its helpers. */
+__attribute__((constructor)) static void watch_forks(void) {
+    unsafe = pthread_atfork(NULL, NULL, forget) != 0;
+}
+
+static int start_one(void) {
+    struct helper *helper = &helpers[started + 1];
+    pthread_mutex_init(&helper->lock, NULL);
+    pthread_cond_init(&helper->wake, NULL);
+    atomic_store(&helper->parked, 0);
+
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    if (pthread_attr_init(&attributes) != 0)
+        return 0;
+    pthread_attr_setstacksize(&attributes, STACK);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited: signals go to Python's threads */
+    atomic_fetch_add(&awake, 1);
+    int failed = pthread_create(&thread, &attributes, help, helper);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (failed)
+        atomic_fetch_sub(&awake, 1);
+    return !failed;
+}
+
+/* Have that many helpers, or as many as the system gives. */
+static int have(int wanted) {
+    if (started < wanted && !refused && !unsafe) {
+        cpus = count_cpus();
+        while (started < wanted && !refused) {
+            if (start_one())
+                started++;
+            else
+                refused = 1;
+        }
+    }
+    return wanted < started ? wanted : started;
+}
+
+static void alone(int parts, pool_task task, void *context) {
+    for (int part = 0; part < parts; part++)
+        task(context, part);
+}
+
+void pool_run(int threads, int parts, pool_task task, void *context) {
+    int wanted = (threads < parts ? threads : parts) - 1;
+    if (wanted > POOL_MOST - 1)
+        wanted = POOL_MOST - 1;
+    if (wanted < 1 || inside) {
+        alone(parts, task, context);
+        return;
+    }
+    inside = 1;
+    if (atomic_exchange_explicit(&busy, 1, memory_order_acquire)) {
+        alone(parts, task, context);
+        inside = 0;
+        return;
+    }
+
+    int others = have(wanted);
+    job.task = task;
+    job.context = context;
+    job.parts = parts;
+    job.mode = fpmode_get();
+    atomic_store_explicit(&spins, others < cpus, memory_order_relaxed);
+    atomic_store_explicit(&done, 0, memory_order_relaxed);
+    atomic_store(&open_, (uint64_t)(others + 1) << 32 | (uint32_t)parts);
+    for (int i = 1; i <= others; i++)
+        call(&helpers[i]);
+
+    int left = parts - work(0);
+    for (int turn = 0; atomic_load_explicit(&done, memory_order_acquire) != left; turn++) {
+        if (turn < PATIENCE) {
+            pause_();
+        } else {
+            turn = PATIENCE;
+            sched_yield();
+        }
+    }
+    atomic_store_explicit(&busy, 0, memory_order_release);
+    inside = 0;
+}
+
+int pool_warm(void) {
+    return atomic_load_explicit(&awake, memory_order_relaxed);
+}
+
+int pool_thread(void) {
+    return own_number;
+}

@@ -1,0 +1,211 @@
+"""How many threads fastbp may use, and the pool they come from.
+
+One limit holds for the process: the innermost `thread_limit`, or what a tool like threadpoolctl
+has set, or else a count of CPUs made at the first need and again after a fork.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+
+import numpy as np
+
+from fastbp import checks, cpus
+
+cdef extern from "src/limit.h" nogil:
+    int fastbp_get_num_threads()
+    int limit_get()
+    void limit_set(int threads)
+    void limit_counter(int (*count)() noexcept nogil)
+    int limit_counted()
+    void limit_keep_count(int threads)
+
+cdef extern from "src/pool.h" nogil:
+    void pool_run(int threads, int parts, pool_task task, void* context)
+    int pool_warm()
+    int pool_thread()
+
+
+cdef int c_threads() noexcept nogil:
+    return fastbp_get_num_threads()
+
+
+cdef void c_pool_run(int threads, int parts, pool_task task, void* context) noexcept nogil:
+    pool_run(threads, parts, task, context)
+
+
+cdef int c_pool_warm() noexcept nogil:
+    return pool_warm()
+
+
+# The limit. Lists and numbers change together because nothing here lets go of the lock in between.
+
+cdef list owners = []  # of the limits in force, innermost last
+cdef list outside = []  # beside each, the limit that held around it; 0: none was set
+
+
+cdef int count() noexcept with gil:
+    try:
+        return num_threads()
+    except Exception:  # num_threads() raises it to whoever asks from Python
+        return 1
+
+
+limit_counter(count)
+
+
+def num_threads():
+    """How many threads fastbp may use for one call.
+
+    Returns
+    -------
+    int
+        >= 1.
+
+    Raises
+    ------
+    ConfigError
+        FASTBP_NUM_THREADS is needed and no whole number from 1 to 1024.
+
+    Examples
+    --------
+    >>> from fastbp.kernels.threads import num_threads
+    >>> num_threads() >= 1
+    True
+    """
+    if limit_get() == 0 and limit_counted() == 0:
+        limit_keep_count(cpus.default_threads())
+    return fastbp_get_num_threads()
+
+
+def enter_limit(owner, int threads):
+    """Let a limit hold, 0 lifting those around it, until its owner leaves.
+
+    Parameters
+    ----------
+    owner : object
+        Whose limit it is.
+    threads : int
+        0 to 1024; 0 counts CPUs and reads the environment anew.
+
+    Examples
+    --------
+    >>> from fastbp.kernels.threads import enter_limit, leave_limit, num_threads
+    >>> enter_limit("me", 3)
+    >>> num_threads()
+    3
+    >>> leave_limit("me")
+    """
+    if threads == 0:
+        limit_keep_count(cpus.default_threads())
+    owners.append(owner)
+    outside.append(limit_get())
+    limit_set(threads)
+
+
+def leave_limit(owner):
+    """Take back the owner's innermost limit; limits entered since then by others stay.
+
+    Parameters
+    ----------
+    owner : object
+        The very object that entered.
+
+    Examples
+    --------
+    >>> from fastbp.kernels.threads import enter_limit, leave_limit
+    >>> enter_limit("me", 3)
+    >>> leave_limit("me")
+    """
+    cdef Py_ssize_t i = len(owners) - 1
+    while owners[i] is not owner:
+        i -= 1
+    del owners[i]
+    before = outside.pop(i)
+    if i == len(owners):
+        limit_set(before)
+    else:  # the one inside it now has around it what this one had
+        outside[i] = before
+
+
+# A look at the pool from Python, for tests and measurements
+
+cdef struct Look:
+    int64_t* row  # (parts, 2)
+    int64_t work
+    int inner
+    int threads
+
+
+cdef void spin(int64_t turns) noexcept nogil:
+    cdef volatile uint64_t x = 0
+    for _ in range(turns):
+        x += 1
+
+
+cdef void inner_part(void* context, int part) noexcept nogil:
+    (<int64_t*>context)[0] += 1  # not atomic: they all have to run on one thread
+
+
+cdef void look(void* context, int part) noexcept nogil:
+    cdef Look* it = <Look*>context
+    cdef int64_t* row = it.row + 2 * part
+    spin(it.work)
+    row[1] = pool_thread()
+    if it.inner:
+        pool_run(it.threads, it.inner, inner_part, row)
+    else:
+        row[0] += 1
+
+
+def warm_helpers():
+    """How many of the pool's helpers are awake, spinning or at work.
+
+    Returns
+    -------
+    int
+    """
+    return pool_warm()
+
+
+def run_parts(threads, parts, *, work=0, inner=0, rounds=1):
+    """Run a job that does nothing but count, to see what the pool does.
+
+    Parameters
+    ----------
+    threads, parts : int
+        Of the job.
+    work : int
+        Turns of an empty loop in each part.
+    inner : int
+        Parts of a job that each part starts from inside; they are counted instead.
+    rounds : int
+        How often to run the job.
+
+    Returns
+    -------
+    ndarray (parts, 2), int64
+        How often each part ran, and the number of the thread that ran it last, 0 being the caller.
+
+    Raises
+    ------
+    ConfigError
+        `threads` is not from 1 to 1024, or another number is negative or none.
+
+    Examples
+    --------
+    >>> from fastbp.kernels.threads import run_parts
+    >>> run_parts(2, 4, rounds=3)[:, 0]
+    array([3, 3, 3, 3])
+    """
+    cdef int n_threads = checks.threads(threads)
+    cdef int n_parts = checks.integer("parts", parts, low=1)
+    cdef int64_t n_rounds = checks.integer("rounds", rounds, low=0)
+    cdef int64_t[:, ::1] seen = np.zeros((n_parts, 2), np.int64)
+    cdef Look it
+    it.row = &seen[0, 0]
+    it.work = checks.integer("work", work, low=0)
+    it.inner = checks.integer("inner", inner, low=0)
+    it.threads = n_threads
+    with nogil:
+        for _ in range(n_rounds):
+            pool_run(n_threads, n_parts, look, &it)
+    return np.asarray(seen)
