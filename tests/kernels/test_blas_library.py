@@ -266,11 +266,13 @@ def test_a_bad_path_fails_at_first_use_every_time_and_writes_nothing():
     code = """
 import numpy as np
 import fastbp as bp
-from fastbp.kernels import axpy, gemm, gemv, ger
+from fastbp.kernels import axpy, dense_backward, dense_forward, gemm, gemv, ger, outer_sum
 A, x = np.ones((2, 2)), np.ones(2)
 calls = [
     lambda: gemm(A, A, out=np.add(A, 0, out=A2)), lambda: gemv(A, x, out=x2),
-    lambda: ger(x, x, out=A2), lambda: axpy(x, x2),
+    lambda: ger(x, x, out=A2), lambda: axpy(x, x2), lambda: dense_forward(A, A, out=A2),
+    lambda: dense_backward(A, A, out=A2), lambda: outer_sum(A, A, out=A2),
+    lambda: bp.mlp([2, 3, 2], rng=0).step(A, [0, 1], bp.SGD(0.1)),
 ]
 A2, x2 = A.copy(), x.copy()
 for call in calls * 2:
@@ -282,7 +284,7 @@ assert (A2 == 1).all() and (x2 == 1).all()
 """
     done = run(code, "/nowhere/libblas.so")
     line = "FASTBP_BLAS: got '/nowhere/libblas.so'; there is no such file\n"
-    assert (done.stdout, done.stderr) == (8 * line, "")
+    assert (done.stdout, done.stderr) == (16 * line, "")
 
 
 def test_first_use_by_several_threads_at_once(build):
