@@ -51,8 +51,7 @@ def extension(source: Path) -> Extension:
         include_dirs=["fastbp/include", "fastbp/kernels", numpy.get_include()],
         depends=sorted(path.as_posix() for path in HEADERS),
         define_macros=[*blas_macros(), ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=COMPILE_ARGS if os.name == "posix" else [],
-        extra_link_args=["-pthread"] if source.stem == "threads" else [],
+        extra_compile_args=[*COMPILE_ARGS, "-pthread"] if os.name == "posix" else [],
     )
     # Not cythonize(): it would put the C files into the sdist and leave the .pyx files out.
     ext.cython_directives = DIRECTIVES

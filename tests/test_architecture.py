@@ -31,7 +31,7 @@ FLOORS = {
     # fastbp's and so is a leaf.
     "switchboard": ["fastbp.plugins"],
     "kernels": ["fastbp.kernels"],
-    "ground": ["fastbp.kernels.blas"],
+    "ground": ["fastbp.kernels.blas", "fastbp.kernels.blas_library", "fastbp.kernels.blas_cases"],
     # plugin.pxd restates the C header for Cython and holds no code.
     "leaves": [
         "fastbp.errors", "fastbp.checks", "fastbp.reference", "fastbp.data", "fastbp.parts",

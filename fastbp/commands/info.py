@@ -12,6 +12,7 @@ import scipy
 
 import fastbp
 from fastbp.kernels import product
+from fastbp.kernels.blas import library
 from fastbp.kernels.threads import num_threads
 
 
@@ -40,11 +41,14 @@ def collect() -> dict[str, Any]:
 
 
 def blas() -> str:
-    """Name and version of SciPy's BLAS: fastbp reaches BLAS through SciPy alone."""
+    """The library that FASTBP_BLAS names, or name and version of SciPy's BLAS."""
+    other = library()
+    if other is not None:
+        return other
     built: Any = scipy.show_config(mode="dicts")
     found = ((built or {}).get("Build Dependencies") or {}).get("blas") or {}
     name, version = found.get("name", "unknown"), found.get("version", "")
-    return f"{name} {version}".strip()
+    return f"{name} {version}".strip() + " (through SciPy)"
 
 
 def threads() -> int:

@@ -3,6 +3,9 @@ from cython cimport floating
 # The C side of the gateway: row-major matrices, sizes and strides counted in entries. Nothing here
 # checks, allocates or raises; every size must pass `fits`, and outputs overlap no input.
 
+# Must have been called, with the interpreter lock, before anything below computes.
+cdef int ready() except -1
+
 cdef bint fits(Py_ssize_t size) noexcept nogil
 
 cdef int require_fits(str name, object array) except -1

@@ -7,6 +7,7 @@ _F = TypeVar("_F", np.float32, np.float64)
 
 __pyx_capi__: dict[str, object]  # the C side, for cimport
 
+def library() -> str | None: ...
 def gemm(
     A: NDArray[_F],
     B: NDArray[_F],

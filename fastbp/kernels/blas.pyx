@@ -1,8 +1,11 @@
 """The BLAS gateway: the only file that names a BLAS routine.
 
 It alone knows that BLAS stores columns, how wide its integer is, and which routine serves which
-float type. The routines are SciPy's, through the function pointers of `scipy.linalg.cython_blas`.
+float type. The routines are SciPy's, through the function pointers of `scipy.linalg.cython_blas`,
+or those of the library that the environment variable FASTBP_BLAS names.
 """
+
+import os
 
 from libc.stdint cimport int64_t
 from scipy.linalg.cython_blas cimport daxpy, dgemm, dgemv, dger, saxpy, sgemm, sgemv, sger
@@ -34,6 +37,69 @@ ctypedef void (*gemv_t)(addr, addr, addr, addr, addr, addr, addr, addr, addr, vo
                         addr) noexcept nogil
 ctypedef void (*ger_t)(addr, addr, addr, addr, addr, addr, addr, void*, addr) noexcept nogil
 ctypedef void (*axpy_t)(addr, addr, addr, addr, void*, addr) noexcept nogil
+
+# The routines in use: SciPy's, until `ready` has taken those of FASTBP_BLAS.
+cdef enum:
+    SGEMM
+    DGEMM
+    SGEMV
+    DGEMV
+    SGER
+    DGER
+    SAXPY
+    DAXPY
+    ROUTINES
+
+cdef object names = ("sgemm", "dgemm", "sgemv", "dgemv", "sger", "dger", "saxpy", "daxpy")
+cdef void* routines[ROUTINES]
+routines[SGEMM], routines[DGEMM] = <void*>sgemm, <void*>dgemm
+routines[SGEMV], routines[DGEMV] = <void*>sgemv, <void*>dgemv
+routines[SGER], routines[DGER] = <void*>sger, <void*>dger
+routines[SAXPY], routines[DAXPY] = <void*>saxpy, <void*>daxpy
+
+cdef object asked_for = os.environ.get("FASTBP_BLAS") or None  # None also when it has been taken
+cdef object taken = None  # what is known about the library in use, None for SciPy's
+
+
+cdef int ready() except -1:
+    # Take the library of FASTBP_BLAS, once. Who is about to call BLAS asks here, while it can still
+    # raise: the C functions below cannot. Two threads that come at once do the same thing twice,
+    # and whoever computes meanwhile gets a routine of the one or the other library, each sound.
+    global asked_for, taken
+    cdef size_t address
+    cdef int i
+    if asked_for is None:
+        return 0
+    if sizeof(blas_int) != 4:
+        raise ConfigError(
+            f"FASTBP_BLAS: got {asked_for!r}; this fastbp is built for a SciPy whose BLAS has "
+            "64-bit integers, and such a build takes no other BLAS"
+        )
+    from fastbp.kernels import blas_library  # and with it ctypes, which nothing else needs
+    addresses, description = blas_library.load(asked_for, names)
+    for i, address in enumerate(addresses):
+        routines[i] = <void*>address
+    taken, asked_for = description, None
+    return 0
+
+
+def library():
+    """The BLAS library that FASTBP_BLAS names, loaded and tested now if it was not yet.
+
+    Returns
+    -------
+    str or None
+        The library's name and version, as far as it tells them, and its path; None when the
+        variable is not set or empty, and BLAS is SciPy's.
+
+    Raises
+    ------
+    ConfigError
+        FASTBP_BLAS is no absolute path of a BLAS library with 32-bit integers that computes what
+        it should.
+    """
+    ready()
+    return taken
 
 
 cdef bint fits(Py_ssize_t size) noexcept nogil:
@@ -80,7 +146,7 @@ cdef void c_gemm(
         for i in range(m):
             scale(n, beta, C + i * ldc, 1)
         return
-    routine = <gemm_t>sgemm if floating is float else <gemm_t>dgemm
+    routine = <gemm_t>routines[SGEMM if floating is float else DGEMM]
     routine(&b_op, &a_op, &cols, &rows, &inner, &alpha, B, &b_ld, A, &a_ld, &beta, C, &c_ld)
 
 
@@ -99,7 +165,7 @@ cdef void c_gemv(
     beta = 1
     if m == 0 or n == 0:
         return
-    routine = <gemv_t>sgemv if floating is float else <gemv_t>dgemv
+    routine = <gemv_t>routines[SGEMV if floating is float else DGEMV]
     routine(&op, &cols, &rows, &alpha, A, &a_ld, x, &x_inc, &beta, y, &y_inc)
 
 
@@ -111,7 +177,7 @@ cdef void c_ger(
     cdef blas_int rows = m, cols = n, x_inc = incx, y_inc = incy, a_ld = lda
     if m == 0 or n == 0:
         return
-    routine = <ger_t>sger if floating is float else <ger_t>dger
+    routine = <ger_t>routines[SGER if floating is float else DGER]
     routine(&cols, &rows, &alpha, y, &y_inc, x, &x_inc, A, &a_ld)
 
 
@@ -123,7 +189,7 @@ cdef void c_axpy(
     cdef blas_int size = n, x_inc = incx, y_inc = incy
     if n == 0:
         return
-    routine = <axpy_t>saxpy if floating is float else <axpy_t>daxpy
+    routine = <axpy_t>routines[SAXPY if floating is float else DAXPY]
     routine(&size, &alpha, x, &x_inc, y, &y_inc)
 
 
@@ -158,7 +224,8 @@ def gemm(A, B, *, trans_a=False, trans_b=False, alpha=1.0, beta=0.0, out=None):
         The shapes do not fit, an array is not C-contiguous and aligned, or an axis is longer than
         BLAS can count.
     ConfigError
-        `out` is read-only or shares memory with a factor, or beta is not 0 without `out`.
+        `out` is read-only or shares memory with a factor, or beta is not 0 without `out`; or
+        FASTBP_BLAS names a library that cannot be used.
 
     Examples
     --------
@@ -171,6 +238,7 @@ def gemm(A, B, *, trans_a=False, trans_b=False, alpha=1.0, beta=0.0, out=None):
     ----------
     The matrix products of E1, E6 and E8.
     """
+    ready()
     dtype = checks.operand("A", A, (None, None))
     m, k = A.shape[::-1] if trans_a else A.shape
     checks.operand("B", B, (None, k) if trans_b else (k, None), dtype)
@@ -242,6 +310,7 @@ def gemv(A, x, *, trans=False, alpha=1.0, beta=0.0, out=None):
     ----------
     E1 and E6 for one example.
     """
+    ready()
     dtype = checks.operand("A", A, (None, None))
     n_out, n_in = A.shape[::-1] if trans else A.shape
     checks.operand("x", x, (n_in,), dtype)
@@ -310,6 +379,7 @@ def ger(x, y, *, alpha=1.0, out):
     ----------
     E8 for one example.
     """
+    ready()
     dtype = checks.operand("x", x, (None,))
     checks.operand("y", y, (None,), dtype)
     checks.operand("out", out, (x.shape[0], y.shape[0]), dtype, out=True)
@@ -367,6 +437,7 @@ def axpy(x, y, *, alpha=1.0):
     ----------
     The step θ -= lr ∇θ of plain gradient descent, with alpha = -lr.
     """
+    ready()
     dtype = checks.operand("x", x, (None,))
     checks.operand("y", y, x.shape, dtype, out=True)
     checks.no_overlap("y", y, x=x)

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastbp import checks
 
-from fastbp.kernels.blas cimport origin
+from fastbp.kernels.blas cimport origin, ready
 from fastbp.kernels.product cimport c_product, kernels
 
 
@@ -64,6 +64,7 @@ def dense_forward(x, W, b=None, out=None):
     ----------
     E1.
     """
+    ready()
     dtype = checks.operand("x", x, (None, None))
     checks.operand("W", W, (None, x.shape[1]), dtype)
     if b is not None:
@@ -129,6 +130,7 @@ def dense_backward(delta, W, out=None):
     ----------
     E6.
     """
+    ready()
     dtype = checks.operand("delta", delta, (None, None))
     checks.operand("W", W, (delta.shape[1], None), dtype)
     if out is None:

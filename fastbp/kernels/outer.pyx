@@ -4,7 +4,7 @@ import numpy as np
 
 from fastbp import checks
 
-from fastbp.kernels.blas cimport origin
+from fastbp.kernels.blas cimport origin, ready
 from fastbp.kernels.product cimport c_product, kernels
 
 cdef void c_outer_sum(
@@ -62,6 +62,7 @@ def outer_sum(delta, h, out=None):
     ----------
     E8.
     """
+    ready()
     dtype = checks.operand("delta", delta, (None, None))
     checks.operand("h", h, (delta.shape[0], None), dtype)
     if out is None:

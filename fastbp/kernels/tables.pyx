@@ -10,6 +10,7 @@ from libc.string cimport memcpy, memset
 
 from fastbp.errors import DtypeError, PluginError
 
+from fastbp.kernels.blas cimport ready
 from fastbp.plugin cimport (
     FASTBP_ELEMENTWISE_V1, FASTBP_LAYER_V1, FASTBP_LOSS_V1, fastbp_elementwise, fastbp_layer,
     fastbp_loss,
@@ -36,6 +37,7 @@ cdef object copy_table(
         object part, str method, const char* name, str label, void* table, size_t own, size_t least,
         void** context):
     # The capsule, for the caller to keep alive; its table is copied as far as both know it.
+    ready()  # for the host's matrix product, which the table's functions may call
     try:
         capsule = getattr(part, method)()
     except Exception as exc:
