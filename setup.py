@@ -31,7 +31,7 @@ COMPILE_ARGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g" if DEBUG el
 KERNELS = Path("fastbp/kernels")
 OWN = {"product": ["dense.c"], "threads": ["limit.c", "pool.c"]}
 # The built-in parts are C files of one form, like a plugin's; one module hands them all out.
-PARTS = sorted({path.name for path in KERNELS.glob("src/*.c")}.difference(*OWN.values()))
+OWN["builtin"] = sorted({p.name for p in KERNELS.glob("src/*.c")}.difference(*OWN.values()))
 HEADERS = [*KERNELS.glob("*.pxd"), *KERNELS.glob("src/*"), *Path("fastbp").glob("**/plugin.*")]
 
 
@@ -44,10 +44,9 @@ def blas_macros() -> list[tuple[str, str]]:
 
 
 def extension(source: Path) -> Extension:
-    own = PARTS if source.stem == "builtin" else OWN.get(source.stem, [])
     ext = Extension(
         f"fastbp.kernels.{source.stem}",
-        [source.as_posix(), *(f"fastbp/kernels/src/{name}" for name in own)],
+        [source.as_posix(), *(f"fastbp/kernels/src/{name}" for name in OWN.get(source.stem, []))],
         include_dirs=["fastbp/include", "fastbp/kernels", numpy.get_include()],
         depends=sorted(path.as_posix() for path in HEADERS),
         define_macros=[*blas_macros(), ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
