@@ -52,8 +52,7 @@ def extension(source: Path) -> Extension:
         define_macros=[*blas_macros(), ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=[*COMPILE_ARGS, "-pthread"] if os.name == "posix" else [],
     )
-    # Not cythonize(): it would put the C files into the sdist and leave the .pyx files out.
-    ext.cython_directives = DIRECTIVES
+    ext.cython_directives = DIRECTIVES  # cythonize() would leave the .pyx files out of the sdist
     return ext
 
 

@@ -2,16 +2,18 @@ from libc.stdint cimport int64_t, uint64_t
 
 from fastbp.kernels.product cimport dense_type, update_rule
 from fastbp.kernels.tables cimport LayerTable, LossTable
+from fastbp.kernels.threads cimport pool_task
 from fastbp.plugin cimport fastbp_call
 
 cdef enum:
     MESSAGE_SIZE = 512
+    MOST_BLOCKS = 64
 
 cdef struct Node:  # one layer, its table and where its numbers stand
     LayerTable table
     fastbp_call call
     bint affine
-    bint dense  # fastbp's own: E1, E6, E8 and E9 may be asked for one by one
+    bint dense  # fastbp's own: the chain has kernels for E1, E6, E8 and E9
     int64_t n_in
     int64_t n_out
     char* y
@@ -32,21 +34,26 @@ cdef enum Stage:
     GRADIENT  # whether it is finite
     DONE
 
-cdef enum Want:
-    FACTORS  # affine layers leave E8 and E9 to whoever asks for them
-    DELTAS  # fastbp's own dense layers leave E8
-    MATRICES  # every gradient is formed
-
 cdef struct Pass:  # one run of the chain
     const char* x
     const char* targets
     const double* weight  # NULL: all ones
     double scale
-    double largest_x  # max |x|
+    char* out  # where h_L goes, NULL: to its own place
     char* dx  # NULL: not wanted
-    Want want
+    bint factors_only  # affine layers leave E8 and E9 to whoever asks for them
+    double largest_x  # max |x|; below 0: the pass is no step, which alone needs it
     Stage stage
     double value
+
+cdef struct Block:  # some of a pass's rows, from E1 to E7
+    int64_t first
+    int64_t rows
+    Stage stage
+    int code
+    int failed  # which part, `count` for the loss
+    double* largest  # for each layer max |x| and max |dy|
+    char message[MESSAGE_SIZE]
 
 cdef class Chain:
     # Parts in Python see these: views of as many rows as the pass has
@@ -59,6 +66,7 @@ cdef class Chain:
     cdef const dense_type* own
     cdef int count, type, itemsize
     cdef bint in_c  # every part has a body in C, and no buffers
+    cdef bint divisible  # rows may be computed in blocks, by several threads
     cdef int64_t rows
     cdef uint64_t seed, step
     cdef bint training
@@ -66,23 +74,37 @@ cdef class Chain:
     cdef int64_t size  # how many
     cdef double* loss_values
     cdef double* row_scale
-    cdef int failed  # which part, `count` for the loss
-    cdef char message[MESSAGE_SIZE]
+    cdef Block* blocks
+    cdef int n_blocks
+    cdef int threads  # of the present pass
+    cdef int most_threads  # that a call asks for, 0: as many as the limit allows
+    cdef int64_t target_bytes  # from one row of targets to the next
+    cdef int failed  # which part failed
+    cdef char* message  # and what it said
 
     cdef void c_use(self, int64_t rows, bint training, int64_t first_row) noexcept nogil
-    cdef int c_output(self, Pass* p) noexcept nogil
+    cdef int c_forward(self, Pass* p) noexcept nogil
     cdef int c_chain(self, Pass* p) noexcept nogil
-    cdef int c_step(self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil
-    cdef int c_forward(self, const char* x, char* out) noexcept nogil
-    cdef int c_losses(self, const char* targets, bint gradient) noexcept nogil
-    cdef bint c_good(self) noexcept nogil
-    cdef double c_weigh(self, Pass* p) noexcept nogil
-    cdef int c_backward(self, const char* x, char* input_gradient, Want want) noexcept nogil
-    cdef int c_elementwise_backward(self, Node* node, const char* x, char* dx) noexcept nogil
-    cdef bint c_bounded(self, const Pass* p, double l2) noexcept nogil
-    cdef void c_step_along(
-        self, const char* x, char* theta, double l2, const update_rule* rule) noexcept nogil
-    cdef void c_form_matrices(self, const char* x) noexcept nogil
+    cdef int c_step(self, Pass* p, char* theta, double l2, update_rule* rule) noexcept nogil
+
+    cdef int run_blocks(self, Pass* p, pool_task task) noexcept nogil
+    cdef void chain_block(self, Pass* p, Block* block) noexcept nogil
+    cdef const fastbp_call* call_of(
+        self, const fastbp_call* call, Block* block, fastbp_call* own) noexcept nogil
+    cdef int forward_block(self, Pass* p, Block* block) noexcept nogil
+    cdef int loss_block(self, Pass* p, Block* block, bint gradient) noexcept nogil
+    cdef bint good_block(self, Block* block) noexcept nogil
+    cdef void weigh_block(self, Block* block) noexcept nogil
+    cdef int backward_block(self, Pass* p, Block* block) noexcept nogil
+    cdef int elementwise_backward(
+        self, Node* node, const fastbp_call* call, int64_t n, const char* x, const char* y,
+        const char* dy, char* dx) noexcept nogil
+    cdef void measure_block(self, Pass* p, Block* block) noexcept nogil
+    cdef bint bounded(self, const Pass* p, double l2) noexcept nogil
+    cdef void weight_gradients(self, Pass* p, char* theta, const update_rule* rule) noexcept nogil
+    cdef void weight_gradient_part(
+        self, Pass* p, char* theta, const update_rule* rule, int part) noexcept nogil
+    cdef void step_others(self, char* theta, const update_rule* rule, double l2) noexcept nogil
     cdef double c_add_l2(self, char* theta, char* g, double l2) noexcept nogil
     cdef double c_penalty(self, const char* theta, double l2) noexcept nogil
     cdef int py_forward(self, int i, bint has_out) noexcept with gil

@@ -1,7 +1,9 @@
 """The lecture's chain, E1 to E9 and the step, run in C over a plan's buffers.
 
-A part with a C table is called without Python's lock; for a part written in Python the lock is
-taken for that call alone.
+E1 to E7 are row by row, so the batch is divided into blocks of rows, each of which runs through the
+whole chain on one thread; E8 and E9, sums over the batch, are divided by the rows of their results.
+Neither changes a bit. A part with a C table is called without Python's lock; for a part written in
+Python the lock is taken for that call alone.
 """
 
 from libc.math cimport isfinite, isnan
@@ -10,8 +12,10 @@ from libc.string cimport memcpy
 
 import numpy as np
 
+from fastbp.kernels.host cimport the_host
 from fastbp.kernels.product cimport RULE_NONE, STEP_DEPTH, update_rule
 from fastbp.kernels.tables cimport LAYER, PYTHON
+from fastbp.kernels.threads cimport c_pool_run, c_threads, pool_task
 from fastbp.plugin cimport FASTBP_ERROR, FASTBP_NON_FINITE, FASTBP_OK
 
 cdef extern from "src/scan.h" nogil:
@@ -25,15 +29,42 @@ cdef extern from "src/scan.h" nogil:
 # A gradient whose entries are surely below this is finite, whatever the order of its sums.
 cdef double[2] BOUND = [1e37, 1e306]
 
+# Rows that run through the chain together: what they leave for the next layer is still in the
+# cache. A multiple of every register's width.
+cdef int64_t BLOCK_ROWS = 96
+
+# Multiply-adds of E1 from which a pass is worth a second thread: some 20 us of one.
+cdef int64_t SHARED_WORK = 1_000_000
+
+cdef struct Task:  # what a thread needs to know to run a part
+    void* chain
+    Pass* p
+    char* theta
+    const update_rule* rule
+
+
+cdef void run_forward(void* context, int part) noexcept nogil:
+    cdef Task* task = <Task*>context
+    (<Chain>task.chain).forward_block(task.p, &(<Chain>task.chain).blocks[part])
+
+
+cdef void run_chain(void* context, int part) noexcept nogil:
+    cdef Task* task = <Task*>context
+    (<Chain>task.chain).chain_block(task.p, &(<Chain>task.chain).blocks[part])
+
+
+cdef void run_weight_gradient(void* context, int part) noexcept nogil:
+    cdef Task* task = <Task*>context
+    (<Chain>task.chain).weight_gradient_part(task.p, task.theta, task.rule, part)
+
 
 cdef class Chain:
     cdef void c_use(self, int64_t rows, bint training, int64_t first_row) noexcept nogil:
-        # What every call of this pass says.
+        # What every call of this pass says, and how its rows are divided.
         cdef Node* node
         cdef int i
-        self.training = training
-        self.message[0] = 0
-        self.rows = rows
+        cdef int64_t size, start = 0
+        self.training, self.rows = training, rows
         for i in range(self.count):
             node = &self.nodes[i]
             node.call.rows, node.call.first_row, node.call.training = rows, first_row, training
@@ -41,173 +72,266 @@ cdef class Chain:
         self.loss_call.rows, self.loss_call.first_row = rows, first_row
         self.loss_call.training = training
         self.loss_call.seed, self.loss_call.step = self.seed, self.step
+        self.threads = 1
+        if self.divisible and rows * self.size >= SHARED_WORK and rows > 1:
+            self.threads = c_threads()
+            if 0 < self.most_threads < self.threads:
+                self.threads = self.most_threads
+        size = rows
+        if self.divisible and (self.threads > 1 or rows > BLOCK_ROWS):
+            # of equal size, for equal threads, and of whole registers; a row alone would be added
+            # up in another order, with other last bits
+            self.n_blocks = <int>max(self.threads, (rows + BLOCK_ROWS - 1) // BLOCK_ROWS)
+            self.n_blocks = min(self.n_blocks, <int>MOST_BLOCKS)
+            size = (rows + self.n_blocks - 1) // self.n_blocks
+            size = (size + 15) // 16 * 16
+        self.n_blocks = 0
+        while start < rows or self.n_blocks == 0:
+            if rows - start <= size + 1:
+                size = rows - start
+            self.blocks[self.n_blocks].first = start
+            self.blocks[self.n_blocks].rows = size
+            self.blocks[self.n_blocks].message[0] = 0
+            start += size
+            self.n_blocks += 1
 
-    cdef int c_output(self, Pass* p) noexcept nogil:
-        # E1 to E5, weights and scale; p.stage says how far it came.
-        cdef int code
-        p.stage = FORWARD
-        code = self.c_forward(p.x, NULL)
-        if code != FASTBP_OK:
-            return code
-        p.stage = LOSS
-        self.loss_call.row_scale = self.row_scale
-        code = self.c_losses(p.targets, True)
-        if code != FASTBP_OK:
-            return code
-        p.stage = OUTPUT
-        if not self.c_good():
-            return FASTBP_NON_FINITE
-        p.value = self.c_weigh(p)
-        return FASTBP_OK
+    cdef int c_forward(self, Pass* p) noexcept nogil:
+        # E1 and E2.
+        return self.run_blocks(p, run_forward)
 
     cdef int c_chain(self, Pass* p) noexcept nogil:
-        # E1 to E9.
-        cdef int code = self.c_output(p)
+        # E1 to E9, p.value being the loss.
+        cdef int code = self.run_blocks(p, run_chain)
+        cdef int64_t n
         if code != FASTBP_OK:
             return code
-        p.stage = BACKWARD
-        return self.c_backward(p.x, p.dx, p.want)
+        p.value = 0
+        for n in range(self.rows):
+            p.value += (1 if p.weight == NULL else p.weight[n]) * self.loss_values[n]
+        p.value *= p.scale
+        if p.largest_x < 0 and not p.factors_only:
+            self.weight_gradients(p, NULL, NULL)
+        return FASTBP_OK
 
-    cdef int c_step(self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
+    cdef int c_step(self, Pass* p, char* theta, double l2, update_rule* rule) noexcept nogil:
         # E1 to E9 and the optimizer's step. Weights of dense layers go along E8 without its being
         # formed, where nothing can fail any more; else the gradient is formed, looked at, and the
         # step comes last. Without a rule the gradient is left in flat.
-        cdef bint fused
-        cdef int code
-        p.want = DELTAS
-        code = self.c_chain(p)
+        cdef double decay = rule.decay
+        cdef int code = self.c_chain(p)
         if code != FASTBP_OK:
             return code
         p.value += self.c_penalty(theta, l2)
         p.stage = GRADIENT
         if not isfinite(p.value):
             return FASTBP_NON_FINITE
-        fused = (rule.kind != RULE_NONE and self.rows <= STEP_DEPTH
-                 and self.c_bounded(p, l2))
-        if not fused:
-            self.c_form_matrices(p.x)
-            self.c_add_l2(theta, <char*>self.gradient, l2)
-            if not isfinite(self.own.largest(self.size, self.gradient)):
-                return FASTBP_NON_FINITE
+        if rule.kind != RULE_NONE and self.rows <= STEP_DEPTH and self.bounded(p, l2):
+            p.stage = DONE
+            rule.decay += 2 * l2
+            self.weight_gradients(p, theta, rule)
+            rule.decay = decay
+            self.step_others(theta, rule, l2)
+            return FASTBP_OK
+        self.weight_gradients(p, NULL, NULL)
+        self.c_add_l2(theta, <char*>self.gradient, l2)
+        if not isfinite(self.own.largest(self.size, self.gradient)):
+            return FASTBP_NON_FINITE
         p.stage = DONE
-        if fused:
-            self.c_step_along(p.x, theta, l2, rule)
-        elif rule.kind != RULE_NONE:
+        if rule.kind != RULE_NONE:
             self.own.update(self.size, theta, self.gradient, rule)
         return FASTBP_OK
 
-    cdef int c_forward(self, const char* x, char* out) noexcept nogil:
-        # E1, E2: y of layer i from y of layer i - 1.
-        cdef Node* node
-        cdef char* y
-        cdef int i, code
-        for i in range(self.count):
-            node = &self.nodes[i]
-            y = out if out != NULL and i == self.count - 1 else node.y
-            self.failed = i
-            if node.dense:
-                code = FASTBP_OK
-                self.own.affine(
-                    self.rows, node.n_in, node.n_out, x, node.pointers[node.weight],
-                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, y)
-            elif node.table.body == PYTHON:
-                code = self.py_forward(i, out != NULL)
-            elif node.table.body == LAYER:
-                code = node.table.layer.forward[self.type](&node.call, x, y)
-            else:
-                code = node.table.elementwise.f[self.type](
-                    &node.call, self.rows * node.n_out, x, y)
-            if code != FASTBP_OK:
-                return code
-            x = y
+    # Blocks of rows
+
+    cdef int run_blocks(self, Pass* p, pool_task task) noexcept nogil:
+        # Every block, on the pass's threads; then the first failure, if any.
+        cdef Task it
+        cdef int i
+        it.chain, it.p = <void*>self, p
+        if self.n_blocks == 1:
+            task(&it, 0)
+        else:
+            c_pool_run(self.threads, self.n_blocks, task, &it)
+        for i in range(self.n_blocks):
+            if self.blocks[i].code != FASTBP_OK:
+                p.stage, self.failed = self.blocks[i].stage, self.blocks[i].failed
+                self.message = self.blocks[i].message
+                return self.blocks[i].code
         return FASTBP_OK
 
-    cdef int c_losses(self, const char* targets, bint gradient) noexcept nogil:
+    cdef void chain_block(self, Pass* p, Block* block) noexcept nogil:
+        # E1 to E7 with weights and scale.
+        if self.forward_block(p, block) != FASTBP_OK:
+            return
+        block.stage = LOSS
+        block.code = self.loss_block(p, block, True)
+        if block.code != FASTBP_OK:
+            return
+        block.stage = OUTPUT
+        if not self.good_block(block):
+            block.code = FASTBP_NON_FINITE
+            return
+        self.weigh_block(block)
+        block.stage = BACKWARD
+        block.code = self.backward_block(p, block)
+        if block.code == FASTBP_OK and p.largest_x >= 0:
+            self.measure_block(p, block)
+
+    cdef const fastbp_call* call_of(
+            self, const fastbp_call* call, Block* block, fastbp_call* own) noexcept nogil:
+        # The call for these rows: the layer's or the loss's own, or a copy of it.
+        if block.rows == self.rows:
+            return call
+        memcpy(own, call, sizeof(fastbp_call))
+        own.rows, own.first_row = block.rows, call.first_row + block.first
+        own.message = block.message
+        if own.row_scale != NULL:
+            own.row_scale += block.first
+        return own
+
+    cdef int forward_block(self, Pass* p, Block* block) noexcept nogil:
+        # E1, E2: y of layer i from y of layer i - 1.
+        cdef int64_t first = block.first * self.itemsize
+        cdef const char* x = p.x + first * self.nodes[0].n_in
+        cdef fastbp_call own
+        cdef const fastbp_call* call
+        cdef Node* node
+        cdef char* y
+        cdef int i, code = FASTBP_OK
+        block.stage = FORWARD
+        for i in range(self.count):
+            node = &self.nodes[i]
+            y = (p.out if p.out != NULL and i == self.count - 1 else node.y) + first * node.n_out
+            block.failed = i
+            if node.dense:
+                self.own.affine(
+                    block.rows, node.n_in, node.n_out, x, node.pointers[node.weight],
+                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, y)
+            elif node.table.body == PYTHON:
+                code = self.py_forward(i, p.out != NULL)
+            else:
+                call = self.call_of(&node.call, block, &own)
+                if node.table.body == LAYER:
+                    code = node.table.layer.forward[self.type](call, x, y)
+                else:
+                    code = node.table.elementwise.f[self.type](
+                        call, block.rows * node.n_out, x, y)
+            if code != FASTBP_OK:
+                break
+            x = y
+        block.code = code
+        return code
+
+    cdef int loss_block(self, Pass* p, Block* block, bint gradient) noexcept nogil:
         # E3 and E5 on the last y.
         cdef Node* last = &self.nodes[self.count - 1]
-        self.failed = self.count
+        cdef int64_t at = block.first * last.n_out * self.itemsize
+        cdef fastbp_call own
+        block.failed = self.count
         if self.loss_table.python:
             return self.py_losses(gradient)
         return self.loss_table.loss.loss_and_delta[self.type](
-            &self.loss_call, last.y, targets, self.loss_values, last.dy if gradient else NULL)
+            self.call_of(&self.loss_call, block, &own), last.y + at,
+            p.targets + block.first * self.target_bytes, self.loss_values + block.first,
+            last.dy + at if gradient else NULL)
 
-    cdef bint c_good(self) noexcept nogil:
+    cdef bint good_block(self, Block* block) noexcept nogil:
         # Whether no loss is NaN and no gradient w.r.t. h_L is NaN or infinite.
         cdef Node* last = &self.nodes[self.count - 1]
         cdef int64_t n
-        for n in range(self.rows):
+        for n in range(block.first, block.first + block.rows):
             if isnan(self.loss_values[n]):
                 return False
-        return isfinite(self.own.largest(self.rows * last.n_out, last.dy))
+        return isfinite(self.own.largest(
+            block.rows * last.n_out, last.dy + block.first * last.n_out * self.itemsize))
 
-    cdef double c_weigh(self, Pass* p) noexcept nogil:
-        # Σ_n scale w_n ℓ_n, and delta_n *= scale w_n.
+    cdef void weigh_block(self, Block* block) noexcept nogil:
+        # delta_n *= scale w_n.
         cdef Node* last = &self.nodes[self.count - 1]
-        cdef double total = 0
-        cdef int64_t n
-        for n in range(self.rows):
-            total += (1 if p.weight == NULL else p.weight[n]) * self.loss_values[n]
+        cdef char* delta = last.dy + block.first * last.n_out * self.itemsize
+        cdef const double* scale = self.row_scale + block.first
         if self.type:
-            scale_rows_double(<double*>last.dy, self.row_scale, self.rows, last.n_out)
+            scale_rows_double(<double*>delta, scale, block.rows, last.n_out)
         else:
-            scale_rows_float(<float*>last.dy, self.row_scale, self.rows, last.n_out)
-        return total * p.scale
+            scale_rows_float(<float*>delta, scale, block.rows, last.n_out)
 
-    cdef int c_backward(self, const char* x, char* input_gradient, Want want) noexcept nogil:
-        # E6 to E9, from the last dy down.
+    cdef int backward_block(self, Pass* p, Block* block) noexcept nogil:
+        # E6 and E7, from the last dy down; other layers' own backward.
+        cdef int64_t first = block.first * self.itemsize
+        cdef fastbp_call own
+        cdef const fastbp_call* call
         cdef Node* node
-        cdef const char* below
+        cdef const char* x
+        cdef const char* y
+        cdef const char* dy
         cdef char* dx
-        cdef int i, code
+        cdef int i, code = FASTBP_OK
         for i in range(self.count - 1, -1, -1):
             node = &self.nodes[i]
-            below = <const char*>self.nodes[i - 1].y if i else x
-            dx = self.nodes[i - 1].dy if i else input_gradient
-            self.failed = i
-            if (want == FACTORS and node.affine) or (want == DELTAS and node.dense):
-                code = FASTBP_OK
+            x = (<const char*>self.nodes[i - 1].y if i else p.x) + first * node.n_in
+            dx = self.nodes[i - 1].dy if i else p.dx
+            if dx != NULL:
+                dx += first * node.n_in
+            y, dy = node.y + first * node.n_out, node.dy + first * node.n_out
+            block.failed = i
+            if node.dense:
                 if dx != NULL:  # E6
                     self.own.product(
-                        0, 0, self.rows, node.n_in, node.n_out, node.dy, node.n_out,
+                        0, 0, block.rows, node.n_in, node.n_out, dy, node.n_out,
                         node.pointers[node.weight], node.n_in, dx, node.n_in, 0)
-                if want == DELTAS and node.n_params > 1:  # E9
-                    self.own.column_sums(
-                        self.rows, node.n_out, node.dy,
-                        node.pointers[node.n_params + 1 - node.weight])
+            elif p.factors_only and node.affine:
+                if dx != NULL:
+                    the_host().gemm[self.type](
+                        0, 0, block.rows, node.n_in, node.n_out, 1, dy, node.n_out,
+                        node.pointers[node.weight], node.n_in, 0, dx, node.n_in)
             elif node.table.body == PYTHON:
                 code = self.py_backward(i, dx != NULL)
-            elif node.table.body == LAYER:
-                code = node.table.layer.backward[self.type](&node.call, below, node.y, node.dy, dx)
-            elif dx == NULL:
-                code = FASTBP_OK
             else:
-                code = self.c_elementwise_backward(node, below, dx)
+                call = self.call_of(&node.call, block, &own)
+                if node.table.body == LAYER:
+                    code = node.table.layer.backward[self.type](call, x, y, dy, dx)
+                elif dx != NULL:
+                    code = self.elementwise_backward(
+                        node, call, block.rows * node.n_out, x, y, dy, dx)
             if code != FASTBP_OK:
-                return code
-        return FASTBP_OK
-
-    cdef int c_elementwise_backward(self, Node* node, const char* x, char* dx) noexcept nogil:
-        # E7: dx = dy * g'(x).
-        cdef int64_t n = self.rows * node.n_out
-        cdef int code
-        if node.table.elementwise.backward[self.type] != NULL:
-            return node.table.elementwise.backward[self.type](
-                &node.call, n, x, node.y, node.dy, dx)
-        code = node.table.elementwise.df[self.type](&node.call, n, x, node.y, dx)
-        if code == FASTBP_OK:
-            if self.type:
-                multiply_double(<double*>dx, <double*>node.dy, n)
-            else:
-                multiply_float(<float*>dx, <float*>node.dy, n)
+                break
         return code
 
-    # The step
+    cdef int elementwise_backward(
+            self, Node* node, const fastbp_call* call, int64_t n, const char* x, const char* y,
+            const char* dy, char* dx) noexcept nogil:
+        # E7: dx = dy * g'(x).
+        cdef int code
+        if node.table.elementwise.backward[self.type] != NULL:
+            return node.table.elementwise.backward[self.type](call, n, x, y, dy, dx)
+        code = node.table.elementwise.df[self.type](call, n, x, y, dx)
+        if code == FASTBP_OK:
+            if self.type:
+                multiply_double(<double*>dx, <const double*>dy, n)
+            else:
+                multiply_float(<float*>dx, <const float*>dy, n)
+        return code
 
-    cdef bint c_bounded(self, const Pass* p, double l2) noexcept nogil:
+    cdef void measure_block(self, Pass* p, Block* block) noexcept nogil:
+        # max |h| and max |delta| of every dense layer, while they are in the cache.
+        cdef int64_t first = block.first * self.itemsize
+        cdef Node* node
+        cdef int i
+        for i in range(self.count):
+            node = &self.nodes[i]
+            if node.dense:
+                block.largest[2 * i] = p.largest_x if i == 0 else self.own.largest(
+                    block.rows * node.n_in, self.nodes[i - 1].y + first * node.n_in)
+                block.largest[2 * i + 1] = self.own.largest(
+                    block.rows * node.n_out, node.dy + first * node.n_out)
+
+    # Sums over the batch, and the step
+
+    cdef bint bounded(self, const Pass* p, double l2) noexcept nogil:
         # Whether every entry of the gradient is finite, those of E8 and E9 by a bound: |Σ_n delta h|
         # is at most rows max|delta| max|h|. NaN compares as False.
         cdef Node* node
-        cdef double h, bound
+        cdef double h, delta
         cdef int i, j
         for i in range(self.count):
             node = &self.nodes[i]
@@ -215,11 +339,10 @@ cdef class Chain:
                     node.sizes[node.weight], node.pointers[node.weight]) < BOUND[self.type]:
                 return False
             if node.dense:
-                h = p.largest_x if i == 0 else self.own.largest(
-                    self.rows * node.n_in, self.nodes[i - 1].y)
-                bound = self.own.largest(self.rows * node.n_out, node.dy) * self.rows
-                if not (bound < BOUND[self.type] and bound * h < BOUND[self.type]):
-                    return False
+                for j in range(self.n_blocks):
+                    h, delta = self.blocks[j].largest[2 * i], self.blocks[j].largest[2 * i + 1]
+                    if not delta * self.rows * (1 + h) < BOUND[self.type]:
+                        return False
                 continue
             for j in range(node.n_params):
                 if not isfinite(
@@ -227,41 +350,70 @@ cdef class Chain:
                     return False
         return True
 
-    cdef void c_step_along(
-            self, const char* x, char* theta, double l2, const update_rule* rule) noexcept nogil:
-        # The step, weights of dense layers along deltaᵀ h (E8), 2 l2 W being a decay of theirs.
+    cdef void weight_gradients(self, Pass* p, char* theta, const update_rule* rule) noexcept nogil:
+        # E8 and E9 of fastbp's own dense layers: into flat, or a step along them.
+        cdef Task task
+        cdef int part
+        task.chain, task.p, task.theta, task.rule = <void*>self, p, theta, rule
+        if self.threads == 1:
+            for part in range(self.count):
+                self.weight_gradient_part(p, theta, rule, part)
+        else:
+            c_pool_run(self.threads, self.count * self.threads, run_weight_gradient, &task)
+
+    cdef void weight_gradient_part(
+            self, Pass* p, char* theta, const update_rule* rule, int part) noexcept nogil:
+        # Some rows of one layer's dW and db, and all of both on one thread.
+        cdef Node* node = &self.nodes[part // self.threads]
+        cdef int64_t size = (node.n_out + self.threads - 1) // self.threads, first, rows
+        cdef const char* h = p.x
+        cdef const char* delta
+        cdef char* db
+        cdef int bias
+        if not node.dense:
+            return
+        size = (size + 15) // 16 * 16
+        first = part % self.threads * size
+        rows = min(size, node.n_out - first)
+        if rows <= 0:
+            return
+        if part // self.threads > 0:
+            h = self.nodes[part // self.threads - 1].y
+        delta = node.dy + first * self.itemsize
+        if rule == NULL:
+            self.own.product(
+                1, 0, rows, node.n_in, self.rows, delta, node.n_out, h, node.n_in,
+                <char*>node.pointers[node.n_params + node.weight]
+                + first * node.n_in * self.itemsize, node.n_in, 0)
+        else:
+            self.own.step_along(
+                self.rows, node.n_in, rows, delta, node.n_out, h,
+                theta + (node.offsets[node.weight] + first * node.n_in) * self.itemsize, rule)
+        if node.n_params > 1:
+            bias = 1 - node.weight
+            db = <char*>node.pointers[node.n_params + bias] + first * self.itemsize
+            self.own.column_sums(self.rows, rows, delta, node.n_out, db)
+
+    cdef void step_others(self, char* theta, const update_rule* rule, double l2) noexcept nogil:
+        # The step of all parameters that are no weights of a dense layer of fastbp's own.
         cdef update_rule decayed
         cdef Node* node
-        cdef const char* below
-        cdef char* at
         cdef int i, j
         memcpy(&decayed, rule, sizeof(update_rule))
         decayed.decay += 2 * l2
         for i in range(self.count):
             node = &self.nodes[i]
-            below = <const char*>self.nodes[i - 1].y if i else x
             for j in range(node.n_params):
-                at = theta + node.offsets[j] * self.itemsize
                 if node.dense and j == node.weight:
-                    self.own.step_along(
-                        self.rows, node.n_in, node.n_out, node.dy, node.n_out, below, at, &decayed)
-                elif node.affine and j == node.weight:
+                    continue
+                if node.affine and j == node.weight:
                     self.own.update(
-                        node.sizes[j], at, node.pointers[node.n_params + j], &decayed)
+                        node.sizes[j], theta + node.offsets[j] * self.itemsize,
+                        node.pointers[node.n_params + j], &decayed)
                 else:
-                    self.own.update(node.sizes[j], at, node.pointers[node.n_params + j], rule)
-
-    cdef void c_form_matrices(self, const char* x) noexcept nogil:
-        # E8 of fastbp's own dense layers, into flat.
-        cdef Node* node
-        cdef int i
-        for i in range(self.count):
-            node = &self.nodes[i]
-            if node.dense:
-                self.own.product(
-                    1, 0, node.n_out, node.n_in, self.rows, node.dy, node.n_out,
-                    <const char*>self.nodes[i - 1].y if i else x, node.n_in,
-                    node.pointers[node.n_params + node.weight], node.n_in, 0)
+                    self.own.update(
+                        node.sizes[j], theta + node.offsets[j] * self.itemsize,
+                        node.pointers[node.n_params + j], rule)
 
     cdef double c_add_l2(self, char* theta, char* g, double l2) noexcept nogil:
         # dW += 2 l2 W for every W of an affine layer; returns l2 Σ W².

@@ -10,6 +10,7 @@ cdef class Plan(Chain):
     cdef int64_t n_in
     cdef int type_number  # NumPy's
     cdef int64_t* classes  # room for labels
+    cdef double* block_largest  # of all blocks
     cdef int64_t rows_seen  # how many the views in Python have
     cdef object _labels, _kept, _y, _dy, _saved, _row_scale, _classes, _scratch, _theta
 
@@ -20,3 +21,5 @@ cdef class Plan(Chain):
     cdef int _start(
         self, Pass* p, x, targets, weight, double scale, bint training, input_gradient) except -1
     cdef const char* _targets_of(self, targets) except? NULL
+
+cdef void start_pass(Pass* p, const char* x, const char* targets, double scale) noexcept nogil

@@ -18,13 +18,15 @@ from fastbp.kernels.context import Context
 
 from fastbp.kernels.builtin cimport is_dense
 from fastbp.kernels.chain cimport (
-    FACTORS, GRADIENT, MATRICES, MESSAGE_SIZE, OUTPUT, Chain, Node, Pass, Stage, read_only,
+    BACKWARD, FORWARD, GRADIENT, LOSS, MESSAGE_SIZE, MOST_BLOCKS, OUTPUT, Block, Chain, Node, Pass, Stage, read_only,
 )
 from fastbp.kernels.host cimport pointer, start_call
 from fastbp.kernels.product cimport kernels, update_rule
-from fastbp.kernels.tables cimport LAYER, PYTHON, read_layer, read_loss
+from fastbp.kernels.tables cimport ELEMENTWISE, LAYER, PYTHON, read_layer, read_loss
 from fastbp.kernels.update cimport make_rule
-from fastbp.plugin cimport FASTBP_CLASSES, FASTBP_VALUES, fastbp_call
+from fastbp.plugin cimport (
+    FASTBP_CLASSES, FASTBP_OK, FASTBP_ROWS_INDEPENDENT, FASTBP_VALUES, fastbp_call,
+)
 
 
 @cython.final
@@ -42,6 +44,7 @@ cdef class Plan(Chain):
     """
 
     def __cinit__(self, layout, loss, int64_t capacity, labels):
+        cdef int i
         product.instruction_set()  # refuses a FASTBP_ISA that makes no sense
         self.layout, self.loss, self.capacity = layout, loss, capacity
         self._labels = labels
@@ -52,8 +55,12 @@ cdef class Plan(Chain):
         self.size = layout.size
         self.rows = self.rows_seen = -1
         self.nodes = <Node*>PyMem_Calloc(self.count, sizeof(Node))
-        if self.nodes == NULL:
+        self.blocks = <Block*>PyMem_Calloc(MOST_BLOCKS, sizeof(Block))
+        self.block_largest = <double*>PyMem_Calloc(MOST_BLOCKS * self.count * 2, sizeof(double))
+        if self.nodes == NULL or self.blocks == NULL or self.block_largest == NULL:
             raise MemoryError
+        for i in range(MOST_BLOCKS):
+            self.blocks[i].largest = self.block_largest + i * self.count * 2
         self._kept = []
         self._y = arena([(capacity, n) for n in layout.widths[1:]], layout.dtype)
         self._saved = [
@@ -78,6 +85,8 @@ cdef class Plan(Chain):
                 PyMem_Free(self.nodes[i].offsets)
                 PyMem_Free(self.nodes[i].sizes)
             PyMem_Free(self.nodes)
+        PyMem_Free(self.blocks)
+        PyMem_Free(self.block_largest)
 
     def _read_parts(self):
         cdef Node* node
@@ -107,7 +116,7 @@ cdef class Plan(Chain):
             node.call.buffers = node.pointers + 2 * node.n_params
             node.call.saved = node.pointers + 2 * node.n_params + node.n_buffers
             node.call.layer = i
-            node.call.message = self.message
+            node.call.message = self.blocks[0].message
             node.call.message_size = MESSAGE_SIZE
             for j, array in enumerate(self._saved[i].values()):
                 node.pointers[2 * node.n_params + node.n_buffers + j] = pointer(array)
@@ -127,7 +136,7 @@ cdef class Plan(Chain):
         start_call(&self.loss_call, 0, layout.n_out, layout.n_out)
         self.loss_call.context = self.loss_table.context
         self.loss_call.layer = self.count
-        self.loss_call.message = self.message
+        self.loss_call.message = self.blocks[0].message
         self.loss_call.message_size = MESSAGE_SIZE
         if not self.loss_table.python and self.loss_table.loss.scratch != NULL:
             wanted = self.loss_table.loss.scratch(
@@ -135,9 +144,15 @@ cdef class Plan(Chain):
             self.loss_call.scratch_size = wanted
             scratch = max(scratch, wanted)
         self.in_c = not self.loss_table.python
+        self.divisible = (self.in_c and self.loss_call.scratch_size == 0
+                          and self.loss_table.loss.flags & FASTBP_ROWS_INDEPENDENT != 0)
         for i in range(self.count):
             node = &self.nodes[i]
             self.in_c = self.in_c and node.table.body != PYTHON and node.n_buffers == 0
+            self.divisible = self.divisible and (node.dense or (
+                node.table.body == ELEMENTWISE and node.n_params == 0
+                and node.n_saved == 0 and node.n_buffers == 0
+                and node.table.elementwise.flags & FASTBP_ROWS_INDEPENDENT != 0))
         if scratch:
             self._scratch = arena([(scratch,)], np.dtype(np.uint8))[0]
             for i in range(self.count):
@@ -168,15 +183,15 @@ cdef class Plan(Chain):
 
     def forward(self, x, bint training=False, out=None, int64_t first_row=0):
         """E1 and E2, layer by layer: fills y and returns h_L (in `out` when given)."""
-        cdef const char* start = <const char*>pointer(x)
-        cdef char* end = NULL
+        cdef Pass p
         cdef int code
+        start_pass(&p, <const char*>pointer(x), NULL, 1)
         self._use(len(x), training, first_row)
         if out is not None:
-            end = <char*>pointer(out)
+            p.out = <char*>pointer(out)
         self._x, self._out = x, out
         with nogil:
-            code = self.c_forward(start, end)
+            code = self.c_forward(&p)
         if code:
             self._raise(code, "forward")
         return self.y[self.count - 1] if out is None else out
@@ -192,6 +207,7 @@ cdef class Plan(Chain):
             return
         call = self.loss_call
         call.rows, call.first_row = len(a), 0
+        self.message = self.blocks[0].message
         self.message[0] = 0
         with nogil:
             code = self.loss_table.loss.y_hat[self.type](&call, source, target)
@@ -204,12 +220,17 @@ cdef class Plan(Chain):
 
         The array is the plan's own, and overwritten by the next call.
         """
+        cdef Pass p
+        cdef Block whole
         cdef int code
-        cdef const char* where = self._targets_of(targets)
+        start_pass(&p, NULL, self._targets_of(targets), 1)
+        whole.first, whole.rows = 0, self.rows
         self._need_dy(gradient)
         self.loss_call.row_scale = NULL
+        self.message = self.blocks[0].message
         with nogil:
-            code = self.c_losses(where, gradient)
+            code = self.loss_block(&p, &whole, gradient)
+        self.failed = self.count
         if code:
             self._raise(code, "loss_and_delta")
         return self._losses[:self.rows]
@@ -224,15 +245,22 @@ cdef class Plan(Chain):
 
         With `factors_only` the matrices of affine layers are left to be formed from (dy, x).
         """
+        cdef Pass p
+        cdef Block whole
         cdef int code
-        cdef const char* start = <const char*>pointer(x)
-        cdef char* end = NULL
+        start_pass(&p, <const char*>pointer(x), NULL, 1)
+        p.factors_only = factors_only
+        whole.first, whole.rows = 0, self.rows
         self._need_gradient()
         if input_gradient is not None:
-            end = <char*>pointer(input_gradient)
+            p.dx = <char*>pointer(input_gradient)
         self._x, self._dx = x, input_gradient
+        self.message = self.blocks[0].message
         with nogil:
-            code = self.c_backward(start, end, FACTORS if factors_only else MATRICES)
+            code = self.backward_block(&p, &whole)
+            if code == FASTBP_OK and not factors_only:
+                self.weight_gradients(&p, NULL, NULL)
+        self.failed = whole.failed
         if code:
             self._raise(code, "backward")
 
@@ -246,7 +274,7 @@ cdef class Plan(Chain):
         cdef Pass p
         cdef int code
         self._start(&p, x, targets, weight, scale, training, input_gradient)
-        p.want = FACTORS if factors_only else MATRICES
+        p.factors_only = factors_only
         with nogil:
             code = self.c_chain(&p)
         if code:
@@ -342,21 +370,19 @@ cdef class Plan(Chain):
         self._need_dy(True)
         self._need_gradient()
         self._x, self._out, self._dx = x, None, input_gradient
-        p.x = <const char*>pointer(x)
-        p.targets = self._targets_of(targets)
-        p.dx = NULL
+        start_pass(p, <const char*>pointer(x), self._targets_of(targets), scale)
         if input_gradient is not None:
             p.dx = <char*>pointer(input_gradient)
-        p.weight = NULL
         if weight is not None:
             p.weight = <const double*>pointer(weight)
-        p.scale, p.want, p.value = scale, MATRICES, NAN
+        self.loss_call.row_scale = self.row_scale
         for n in range(self.rows):
             self.row_scale[n] = scale * (1 if p.weight == NULL else p.weight[n])
         return 0
 
     cdef const char* _targets_of(self, targets) except? NULL:
         self._targets = targets
+        self.target_bytes = targets.strides[0]
         self.loss_call.target_kind = FASTBP_CLASSES if targets.dtype.kind == "i" else FASTBP_VALUES
         return <const char*>pointer(targets)
 
@@ -379,6 +405,13 @@ cdef class Plan(Chain):
             raise failures.of_exception(label, function, exc)
         text = self.message[:MESSAGE_SIZE].split(b"\0")[0].decode(errors="replace")
         raise failures.of_code(label, function, code, text)
+
+
+cdef void start_pass(
+        Pass* p, const char* x, const char* targets, double scale) noexcept nogil:
+    # A pass over rows of weight 1 that is no step.
+    p.x, p.targets, p.weight, p.out, p.dx = x, targets, NULL, NULL, NULL
+    p.scale, p.value, p.factors_only, p.largest_x = scale, NAN, False, -1
 
 
 def arena(shapes, dtype):

@@ -17,6 +17,7 @@ import numpy as np
 
 from fastbp.kernels.chain cimport Pass
 from fastbp.kernels.host cimport pointer
+from fastbp.kernels.plan cimport start_pass
 from fastbp.kernels.update cimport count_step, make_rule
 from fastbp.plugin cimport FASTBP_CLASSES, FASTBP_OK, FASTBP_VALUES
 
@@ -204,6 +205,8 @@ cdef class Steps:
         start_pass(&p, x, targets, 1 / <double>rows)
         p.largest_x = largest_x
         plan.loss_call.target_kind = FASTBP_CLASSES if self.kind == CLASSES else FASTBP_VALUES
+        plan.loss_call.row_scale = plan.row_scale
+        plan.target_bytes = 8 if self.kind == CLASSES else plan.loss_call.n_in * plan.itemsize
         for n in range(rows):
             plan.row_scale[n] = p.scale
         plan.seed, plan.step = self._seed, self.state.steps
@@ -232,7 +235,7 @@ cdef class Steps:
         None. No step is made where only the careful way can make it.
         """
         cdef Plan plan = self._plan
-        cdef int64_t N = batch.x.shape[0], size = x.shape[0], steps = -(-N // size)
+        cdef int64_t N = batch.x.shape[0], size = x.shape[0], steps = (N + size - 1) // size
         cdef int64_t start = 0, rows = 0, n
         if not self.bound(optimizer) or size > plan.capacity:
             return 0, running, NAN, None
@@ -254,6 +257,7 @@ cdef class Steps:
             all_weights, some_weights = <double*>pointer(batch.weight), <double*>pointer(weights)
         plan._x = x
         plan._targets_of(taken)
+        plan.loss_call.row_scale = plan.row_scale
         plan.seed = self._seed
         start_pass(&p, some_x, some_targets, 0)
         p.weight, p.largest_x = some_weights, plan.own.largest(N * plan.n_in, all_x)
@@ -298,11 +302,6 @@ cdef bint plain(object array, int dimensions, int type_number) noexcept:
     # An array that C may read as it is: C-contiguous, aligned, of this type in native byte order.
     return (cnp.PyArray_CheckExact(array) and cnp.PyArray_TYPE(array) == type_number
             and cnp.PyArray_NDIM(array) == dimensions and cnp.PyArray_ISCARRAY_RO(array))
-
-
-cdef void start_pass(Pass* p, const char* x, const char* targets, double scale) noexcept nogil:
-    p.x, p.targets, p.weight, p.dx = x, targets, NULL, NULL
-    p.scale, p.value = scale, NAN
 
 
 cdef double now() noexcept nogil:
