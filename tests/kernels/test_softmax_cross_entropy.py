@@ -196,3 +196,39 @@ def test_empty_batch_one_class_and_no_class(dtype):
     for call in (softmax, lambda a: softmax_cross_entropy(a, np.zeros(2, np.int64))):
         with pytest.raises(ShapeError, match=r"^a: got shape \(2, 0\); wanted at least one class"):
             call(np.empty((2, 0), dtype))
+
+
+@pytest.mark.parametrize("n", [1, 3, 10, 31, 1023, 1024, 1025, 2500])
+def test_rows_in_any_block_have_the_same_bits(dtype, rng, n):
+    batch = 131 if n < 100 else 3
+    a = (5 * rng.standard_normal((batch, n))).astype(dtype)
+    labels = rng.integers(0, n, batch)
+    labels[0] = n - 1
+    for targets in (labels, rng.dirichlet(np.ones(n), batch).astype(dtype)):
+        delta, y_hat = np.empty_like(a), softmax(a)
+        loss = softmax_cross_entropy(a, targets, delta)
+        for first, last in ((0, 1), (1, 3), (0, 63), (2, 67), (5, 131)):
+            part = slice(first, last)
+            some = np.empty_like(a[part])
+            np.testing.assert_array_equal(
+                softmax_cross_entropy(a[part], targets[part], some), loss[part]
+            )
+            np.testing.assert_array_equal(some, delta[part])
+            np.testing.assert_array_equal(softmax(a[part]), y_hat[part])
+
+
+@pytest.mark.parametrize("n", [1024, 1025, 2500])
+def test_long_rows(within, dtype, rng, n):
+    a, p = (
+        (3 * rng.standard_normal((2, n))).astype(dtype),
+        rng.dirichlet(np.ones(n), 2).astype(dtype),
+    )
+    wide, labels = a.astype(np.longdouble), np.array([n - 1, 0])
+    y_hat = np.exp(wide) / np.exp(wide).sum(1, keepdims=True)
+    delta, eps = np.empty_like(a), np.finfo(dtype).eps
+    for targets, q in ((labels, np.eye(n, dtype=np.longdouble)[labels]), (p, p)):
+        q = q.astype(np.longdouble)
+        loss = softmax_cross_entropy(a, targets, delta)
+        within(loss, -(q * np.log(y_hat)).sum(1), 1e-13 * np.log(n))
+        within(delta, y_hat * q.sum(1, keepdims=True) - q, (4 * eps + 1e-13) * (y_hat + q))
+    within(softmax(a), y_hat, (4 * eps + 1e-13) * y_hat)

@@ -1,40 +1,37 @@
-/* Defines apply_f32 and apply_f64 (n, x, y): y = FUNCTION(x), a function of double without
- * branches, for whole arrays on the best instruction set there is. */
-#include "isa.h"
+/* Defines apply_f32 and apply_f64 (n, x, y), y = f(x) for whole arrays on the best instruction set
+ * there is. f is FUNCTION_F32(x, fused), FUNCTION_F64(x, fused), without branches; beyond ±LIMIT_F32,
+ * ±LIMIT_F64 it is taken to be what it is there.
+ *
+ * The last few numbers go through the same vector code as all others: no bit of a number depends on
+ * where it stands. */
+#include "every_isa.h"
 
-#define LOOP(name, real)                                                                           \
-    static void name(int64_t n, const real *x, real *y) {                                          \
-        for (int64_t i = 0; i < n; i++)                                                            \
-            y[i] = (real)FUNCTION((double)x[i]);                                                   \
-    }
+#define CHUNK 16 /* a whole number of vectors of each type and instruction set */
 
-#if defined(__x86_64__)
-#pragma GCC push_options
-#pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
-LOOP(apply_f32_v4, float)
-LOOP(apply_f64_v4, double)
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("arch=x86-64-v3")
-LOOP(apply_f32_v3, float)
-LOOP(apply_f64_v3, double)
-#pragma GCC pop_options
-#endif
-LOOP(apply_f32_base, float)
-LOOP(apply_f64_base, double)
-
-#if defined(__x86_64__)
-#define APPLY(type, real)                                                                          \
+#define LOOP(type, real, FUNCTION, LIMIT)                                                          \
+    /* n is a multiple of CHUNK; y may be x. */                                                    \
+    INLINED void all_chunks_##type(int64_t n, const real *x, real *y, int fused) {                 \
+        real limit = LIMIT;                                                                        \
+        OPAQUE(limit);                                                                             \
+        _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) {                                     \
+            real t = x[i] > limit ? limit : x[i]; /* NaN stays NaN */                              \
+            y[i] = FUNCTION(t < -limit ? -limit : t, fused);                                       \
+        }                                                                                          \
+    }                                                                                              \
+    EVERY_ISA(chunks_##type, all_chunks_##type, (int64_t n, const real *x, real *y), (n, x, y))    \
     static void apply_##type(int64_t n, const real *x, real *y) {                                  \
-        int level = isa_level();                                                                   \
-        (level == 2 ? apply_##type##_v4 : level == 1 ? apply_##type##_v3 : apply_##type##_base)(   \
-            n, x, y);                                                                              \
+        int64_t whole = n - n % CHUNK;                                                             \
+        size_t rest = (size_t)(n - whole) * sizeof *x;                                             \
+        if (whole)                                                                                 \
+            chunks_##type(whole, x, y);                                                            \
+        if (rest) {                                                                                \
+            real last[CHUNK] = {0};                                                                \
+            memcpy(last, x + whole, rest);                                                         \
+            chunks_##type(CHUNK, last, last);                                                      \
+            memcpy(y + whole, last, rest);                                                         \
+        }                                                                                          \
     }
-#else
-#define APPLY(type, real)                                                                          \
-    static void apply_##type(int64_t n, const real *x, real *y) { apply_##type##_base(n, x, y); }
-#endif
-APPLY(f32, float)
-APPLY(f64, double)
+
+LOOP(f32, float, FUNCTION_F32, LIMIT_F32)
+LOOP(f64, double, FUNCTION_F64, LIMIT_F64)
 #undef LOOP
-#undef APPLY

@@ -1,9 +1,13 @@
-/* The logistic function: h = 1 / (1 + exp(-a)), exp taken in double for both types. */
+/* The logistic function: h = 1 / (1 + exp(-a)). */
 #ifndef real
 #include <fastbp/plugin.h>
 
 #include "exp.h"
-#define FUNCTION sigmoid_double
+#include "exp_float.h"
+#define FUNCTION_F32 sigmoid_float
+#define FUNCTION_F64 sigmoid_double
+#define LIMIT_F32 SIGMOID_LIMIT_FLOAT
+#define LIMIT_F64 EXP_LIMIT
 #include "elementwise_isa.h"
 
 #define BODY "sigmoid.c"

@@ -1,12 +1,45 @@
 /* Softmax cross-entropy: output and loss E3, gradient w.r.t. the output units E5.
  *
  * Everything is written in e_j = exp(a_j - max), so that y_hat_j = e_j / Σ e. The largest e is 1
- * and none overflows: where a_j - max overflows to -inf, e_j = 0 is right. Rows are summed in
- * double. Wherever 1 - y_hat_j is meant, the others are summed instead: the difference would cancel.
+ * and none overflows: where a_j - max overflows to -inf, e_j = 0 is right. e is taken and summed in
+ * double for both types, for so is the loss. Wherever 1 - y_hat_j is meant, the others are summed
+ * instead: the difference would cancel.
+ *
+ * Rows are worked on in blocks, their e one behind the other in one array, so that exp fills whole
+ * vectors for 3 classes as for 1000. The order of a row's sums depends on n alone.
  */
 #ifndef real
 #include <fastbp/plugin.h>
 #include <math.h>
+
+#include "every_isa.h"
+#include "exp.h"
+#include "row.h"
+
+#define ROOM 1024 /* numbers e of a block: longer rows are worked on in pieces, their e taken twice */
+#define ROWS 64   /* rows of a block, at most */
+
+/* e = exp(e) for n numbers <= 0. */
+INLINED void exponentials(double *e, int64_t n, int fused) {
+    double least = -EXP_LIMIT;
+    OPAQUE(least);
+    for (int64_t i = 0; i < n; i++)
+        e[i] = exp_negative(e[i] < least ? least : e[i], fused);
+}
+
+/* x = log(1 + x) for n numbers >= 0. */
+INLINED void logarithms(double *x, int64_t n, int fused) {
+    for (int64_t i = 0; i < n; i++)
+        x[i] = log1p_positive(x[i], fused);
+}
+
+/* A block's rows: e as far as there is room, and for each row what is known of it. */
+typedef struct block {
+    double e[ROOM], max[ROWS];
+    double apart[ROWS], others[ROWS]; /* e of one entry, and the sum of all others */
+    double log[ROWS];
+    int64_t entry[ROWS]; /* which entry stands apart, or -1 */
+} block;
 
 #define BODY "softmax_cross_entropy.c"
 #include "both_types.h"
@@ -21,101 +54,185 @@ const fastbp_loss fastbp_softmax_cross_entropy = {
 
 #else
 
-/* Where the largest of n >= 1 entries stands (a leading NaN counts as largest). */
-static int64_t TYPED(largest)(const real *row, int64_t n) {
-    int64_t best = 0;
-    for (int64_t j = 1; j < n; j++)
-        if (row[j] > row[best])
-            best = j;
-    return best;
+/* e of the columns from `from`, `width` of them, of a (rows, n). */
+INLINED void TYPED(take)(block *b, const real *a, int64_t ld, int64_t rows, int64_t from,
+                         int64_t width, int fused) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < width; j++)
+            b->e[i * width + j] = (double)a[i * ld + from + j] - b->max[i];
+    exponentials(b->e, rows * width, fused);
 }
 
-/* E3: y_hat_j = e_j / Σ e; a, y_hat (rows, n). */
-static int TYPED(y_hat)(const fastbp_call *call, const void *a_, void *y_hat_) {
-    int64_t n = call->n_in;
-    for (int64_t i = 0; i < call->rows; i++) {
-        const real *a = (const real *)a_ + i * call->ld_x;
-        real *y_hat = (real *)y_hat_ + i * call->ld_y;
-        double top = a[TYPED(largest)(a, n)], total = 0;
-        for (int64_t j = 0; j < n; j++) {
-            double e = exp(a[j] - top);
-            y_hat[j] = (real)e;
-            total += e;
+/* From a (rows, n), max and entry: apart and others; e, if a row has room there. */
+INLINED void TYPED(sums)(block *b, const real *a, int64_t ld, int64_t rows, int64_t n, int fused) {
+    for (int64_t i = 0; i < rows; i++)
+        b->apart[i] = b->others[i] = 0;
+    for (int64_t from = 0; from < n; from += ROOM) {
+        int64_t width = n - from < ROOM ? n - from : ROOM;
+        TYPED(take)(b, a, ld, rows, from, width, fused);
+        for (int64_t i = 0; i < rows; i++) {
+            double *e = b->e + i * width;
+            int64_t entry = b->entry[i] - from;
+            int here = entry >= 0 && entry < width;
+            if (here) {
+                b->apart[i] = e[entry];
+                e[entry] = 0;
+            }
+            b->others[i] += sum_of_row(e, width);
+            if (here)
+                e[entry] = b->apart[i];
         }
-        for (int64_t j = 0; j < n; j++)
-            y_hat[j] = (real)(y_hat[j] / total);
     }
-    return FASTBP_OK;
 }
 
-/* E3: loss = -log y_hat_l = (max - a_l) + log Σ e;
- * E5: delta_j = y_hat_j, and delta_l = y_hat_l - 1 = -Σ_{j≠l} y_hat_j;
- * a (n,), delta (n,) or NULL. */
-static double TYPED(row_of_class)(const real *a, int64_t l, int64_t n, real *delta) {
-    double top = a[TYPED(largest)(a, n)], gap = top - a[l], e_true = 0, others = 0;
-    for (int64_t j = 0; j < n; j++) {
-        double e = exp(a[j] - top);
-        if (delta)
-            delta[j] = (real)e;
-        if (j == l)
-            e_true = e;
-        else
-            others += e;
+/* E3: y_hat_j = e_j / Σ e; a, y_hat (rows, n). For classes, where -1 is none:
+ * E3: loss = -log y_hat_l = (max - a_l) + log Σ e;
+ * E5: delta_j = y_hat_j, and delta_l = y_hat_l - 1 = -Σ_{j≠l} y_hat_j; y_hat may be NULL. */
+INLINED void TYPED(classes)(block *b, const real *a, int64_t ld, int64_t rows, int64_t n,
+                            double *loss, real *y_hat, int64_t ld_y, int fused) {
+    for (int64_t i = 0; i < rows; i++)
+        b->max[i] = TYPED(largest)(a + i * ld, n);
+    TYPED(sums)(b, a, ld, rows, n, fused);
+    if (loss) {
+        /* Where e_l is 1, Σ e - 1 would lose small others. NaN comes out where there is no softmax:
+         * +inf, NaN, or nothing above -inf. */
+        for (int64_t i = 0; i < rows; i++)
+            b->log[i] = (double)a[i * ld + b->entry[i]] == b->max[i]
+                            ? b->others[i]
+                            : b->others[i] + b->apart[i] - 1;
+        logarithms(b->log, rows, fused);
+        for (int64_t i = 0; i < rows; i++)
+            loss[i] = b->max[i] - (double)a[i * ld + b->entry[i]] + b->log[i];
     }
-    double total = e_true + others;
-    if (delta) {
-        for (int64_t j = 0; j < n; j++)
-            delta[j] = (real)(delta[j] / total);
-        delta[l] = (real)(-others / total);
+    for (int64_t from = 0; y_hat && from < n; from += ROOM) {
+        int64_t width = n - from < ROOM ? n - from : ROOM;
+        if (n > ROOM)
+            TYPED(take)(b, a, ld, rows, from, width, fused);
+        for (int64_t i = 0; i < rows; i++) {
+            const double *e = b->e + i * width;
+            real *out = y_hat + i * ld_y + from;
+            double scale = 1 / (b->apart[i] + b->others[i]);
+            for (int64_t j = 0; j < width; j++)
+                out[j] = (real)(e[j] * scale);
+            if (b->entry[i] >= from && b->entry[i] < from + width)
+                out[b->entry[i] - from] = (real)(-b->others[i] * scale);
+        }
     }
-    /* Where e_true is 1, log(1 + others) would lose small others. NaN comes out where there is no
-     * softmax: +inf, NaN, or nothing above -inf. */
-    return gap == 0 ? log1p(others) : gap + log(total);
+}
+
+/* ½ Σ_j p_j (max - a_j), where p_j = 0 counts as 0 even with a_j = -inf; a, p (n,). max - a_j may
+ * overflow where p_j times it does not: hence the halves. Writes over e. */
+INLINED double TYPED(half_gaps)(block *b, const real *a, const real *p, int64_t n, double max) {
+    double total = 0;
+    for (int64_t from = 0; from < n; from += ROOM) {
+        int64_t width = n - from < ROOM ? n - from : ROOM;
+        for (int64_t j = 0; j < width; j++) {
+            double gap = 0.5 * max - 0.5 * (double)a[from + j], weight = p[from + j];
+            b->e[j] = weight != 0 ? weight * gap : 0;
+        }
+        total += sum_of_row(b->e, width);
+    }
+    return total;
+}
+
+/* Σ p but for one entry; p (n,). Writes over e. */
+INLINED double TYPED(sum_of_others)(block *b, const real *p, int64_t n, int64_t entry) {
+    double total = 0;
+    for (int64_t from = 0; from < n; from += ROOM) {
+        int64_t width = n - from < ROOM ? n - from : ROOM;
+        for (int64_t j = 0; j < width; j++)
+            b->e[j] = p[from + j];
+        if (entry >= from && entry < from + width)
+            b->e[entry - from] = 0;
+        total += sum_of_row(b->e, width);
+    }
+    return total;
 }
 
 /* E3: loss = Σ_j p_j (-log y_hat_j) = Σ_j p_j (max - a_j) + Σp log Σ e;
  * E5: delta_j = y_hat_j Σp - p_j = (e_j Σ_{i≠j} p_i - p_j Σ_{i≠j} e_i) / Σ e;
- * a, p (n,), delta (n,) or NULL. */
-static double TYPED(row_of_probabilities)(const real *a, const real *p, int64_t n, real *delta) {
+ * a, p (rows, n), delta (rows, n) or NULL. */
+INLINED void TYPED(probabilities)(block *b, const real *a, const real *p, int64_t ld, int64_t rows,
+                                  int64_t n, double *loss, real *delta, int fused) {
+    double p_largest[ROWS], p_rest[ROWS];
+    int64_t p_entry[ROWS];
     /* Σ_{i≠j} is a difference that cannot cancel, except for the largest entry. */
-    int64_t j_e = TYPED(largest)(a, n), j_p = TYPED(largest)(p, n);
-    double top = a[j_e], e_top = 0, e_rest = 0, p_rest = 0, half = 0;
-    for (int64_t j = 0; j < n; j++) {
-        double e = exp(a[j] - top);
-        if (delta)
-            delta[j] = (real)e;
-        if (j == j_e)
-            e_top = e;
-        else
-            e_rest += e;
-        if (j != j_p)
-            p_rest += p[j];
-        if (p[j] != 0) /* p_j = 0 contributes 0 even where a_j = -inf */
-            half += p[j] * (0.5 * top - 0.5 * a[j]); /* max - a_j may overflow, p_j times it not */
+    for (int64_t i = 0; i < rows; i++) {
+        const real *row = a + i * ld, *p_row = p + i * ld;
+        b->max[i] = TYPED(largest)(row, n);
+        b->entry[i] = TYPED(where)(row, n, b->max[i]);
+        p_largest[i] = TYPED(largest)(p_row, n);
+        p_entry[i] = TYPED(where)(p_row, n, p_largest[i]);
+        loss[i] = TYPED(half_gaps)(b, row, p_row, n, b->max[i]);
+        p_rest[i] = TYPED(sum_of_others)(b, p_row, n, p_entry[i]);
     }
-    double e_sum = e_top + e_rest, p_sum = p_rest + p[j_p];
-    if (delta)
-        for (int64_t j = 0; j < n; j++) {
-            double e = delta[j], e_others = j == j_e ? e_rest : e_sum - e;
-            double p_others = j == j_p ? p_rest : p_sum - p[j];
-            delta[j] = (real)((e * p_others - p[j] * e_others) / e_sum);
+    TYPED(sums)(b, a, ld, rows, n, fused);
+    for (int64_t i = 0; i < rows; i++)
+        b->log[i] = b->others[i];
+    logarithms(b->log, rows, fused);
+    for (int64_t i = 0; i < rows; i++)
+        loss[i] = isnan(b->apart[i]) ? b->apart[i]
+                                     : 2 * loss[i] + (p_rest[i] + p_largest[i]) * b->log[i];
+    for (int64_t from = 0; delta && from < n; from += ROOM) {
+        int64_t width = n - from < ROOM ? n - from : ROOM;
+        if (n > ROOM)
+            TYPED(take)(b, a, ld, rows, from, width, fused);
+        for (int64_t i = 0; i < rows; i++) {
+            const double *e = b->e + i * width;
+            const real *p_row = p + i * ld + from;
+            real *out = delta + i * ld + from;
+            double e_sum = b->apart[i] + b->others[i], p_sum = p_rest[i] + p_largest[i];
+            double scale = 1 / e_sum;
+            int64_t special[2] = {b->entry[i] - from, p_entry[i] - from};
+            for (int64_t j = 0; j < width; j++)
+                out[j] = (real)((e[j] * (p_sum - p_row[j]) - p_row[j] * (e_sum - e[j])) * scale);
+            for (int k = 0; k < 2; k++) {
+                int64_t j = special[k];
+                if (j < 0 || j >= width)
+                    continue;
+                double e_others = j == special[0] ? b->others[i] : e_sum - e[j];
+                double p_others = j == special[1] ? p_rest[i] : p_sum - p_row[j];
+                out[j] = (real)((e[j] * p_others - p_row[j] * e_others) * scale);
+            }
         }
-    return isnan(e_sum) ? e_sum : 2 * half + p_sum * log1p(e_rest);
+    }
 }
 
-/* A row at a time; targets are classes l (rows,) or rows of probabilities p (rows, n). */
-static int TYPED(loss_and_delta)(const fastbp_call *call, const void *a_, const void *targets,
-                                 double *loss, void *delta_) {
-    int64_t n = call->n_in;
-    for (int64_t i = 0; i < call->rows; i++) {
-        const real *a = (const real *)a_ + i * call->ld_x;
-        real *delta = delta_ ? (real *)delta_ + i * call->ld_x : NULL;
-        if (call->target_kind == FASTBP_CLASSES)
-            loss[i] = TYPED(row_of_class)(a, ((const int64_t *)targets)[i], n, delta);
-        else
-            loss[i] = TYPED(row_of_probabilities)(a, (const real *)targets + i * call->ld_x, n,
-                                                  delta);
+/* Block by block; targets are classes l (rows,) or rows of probabilities p (rows, n), or NULL for
+ * y_hat alone, which then goes to delta. */
+INLINED void TYPED(all_blocks)(const fastbp_call *call, const real *a, const void *targets,
+                                double *loss, real *delta, int fused) {
+    int64_t n = call->n_in, ld = call->ld_x, ld_y = targets ? ld : call->ld_y;
+    int64_t most = n <= ROOM / ROWS ? ROWS : n <= ROOM ? ROOM / n : 1;
+    block b;
+    for (int64_t first = 0; first < call->rows; first += most) {
+        int64_t rows = call->rows - first < most ? call->rows - first : most;
+        const real *block_a = a + first * ld;
+        real *out = delta ? delta + first * ld_y : NULL;
+        if (targets && call->target_kind != FASTBP_CLASSES) {
+            TYPED(probabilities)(&b, block_a, (const real *)targets + first * ld, ld, rows, n,
+                                 loss + first, out, fused);
+            continue;
+        }
+        for (int64_t i = 0; i < rows; i++)
+            b.entry[i] = targets ? ((const int64_t *)targets)[first + i] : -1;
+        TYPED(classes)(&b, block_a, ld, rows, n, targets ? loss + first : NULL, out, ld_y,
+                       fused);
     }
+}
+
+EVERY_ISA(TYPED(blocks), TYPED(all_blocks),
+          (const fastbp_call *call, const real *a, const void *targets, double *loss, real *delta),
+          (call, a, targets, loss, delta))
+
+static int TYPED(y_hat)(const fastbp_call *call, const void *a, void *y_hat) {
+    TYPED(blocks)(call, a, NULL, NULL, y_hat);
+    return FASTBP_OK;
+}
+
+static int TYPED(loss_and_delta)(const fastbp_call *call, const void *a, const void *targets,
+                                 double *loss, void *delta) {
+    TYPED(blocks)(call, a, targets, loss, delta);
     return FASTBP_OK;
 }
 

@@ -1,9 +1,13 @@
-/* Hyperbolic tangent: h = tanh(a), taken in double for both types. */
+/* Hyperbolic tangent: h = tanh(a). */
 #ifndef real
 #include <fastbp/plugin.h>
 
 #include "exp.h"
-#define FUNCTION tanh_double
+#include "exp_float.h"
+#define FUNCTION_F32 tanh_float
+#define FUNCTION_F64 tanh_double
+#define LIMIT_F32 TANH_LIMIT_FLOAT
+#define LIMIT_F64 TANH_LIMIT
 #include "elementwise_isa.h"
 
 #define BODY "tanh.c"
