@@ -119,7 +119,7 @@ def ratio(thing, yardstick, seconds=0.3):
     `seconds`. A turn is about a millisecond, or one call: shorter than a scheduler's time slice,
     so that where cores are shared most pairs are not interrupted.
     """
-    calls = [max(1, round(1e-3 / _seconds(function))) for function in (thing, yardstick)]
+    calls = [max(1, round(1e-3 / seconds_of(function))) for function in (thing, yardstick)]
     pair = _time(thing, calls[0]) + _time(yardstick, calls[1])
     pairs = min(max(round(seconds / pair), 11), 101)
     return statistics.median(
@@ -127,7 +127,7 @@ def ratio(thing, yardstick, seconds=0.3):
     )
 
 
-def _seconds(function):
+def seconds_of(function):
     """Time of a call, roughly: over a millisecond of calls, after a first one that may be slow."""
     function()
     return _time(function, max(1, round(1e-3 / max(_time(function, 1), 1e-7))))
