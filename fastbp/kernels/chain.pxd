@@ -55,6 +55,13 @@ cdef struct Block:  # some of a pass's rows, from E1 to E7
     double* largest  # for each layer max |x| and max |dy|
     char message[MESSAGE_SIZE]
 
+cdef struct Task:  # what a thread needs to know to run a part
+    void* chain
+    Pass* p
+    char* theta  # of a step; NULL: gradients are formed
+    update_rule rule
+    update_rule decayed  # for weights: with the decay that l2 is
+
 cdef class Chain:
     # Parts in Python see these: views of as many rows as the pass has
     cdef readonly object layout, loss, y, dy, flat, grads
@@ -85,7 +92,8 @@ cdef class Chain:
     cdef void c_use(self, int64_t rows, bint training, int64_t first_row) noexcept nogil
     cdef int c_forward(self, Pass* p) noexcept nogil
     cdef int c_chain(self, Pass* p) noexcept nogil
-    cdef int c_step(self, Pass* p, char* theta, double l2, update_rule* rule) noexcept nogil
+    cdef int c_step(
+        self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil
 
     cdef int run_blocks(self, Pass* p, pool_task task) noexcept nogil
     cdef void chain_block(self, Pass* p, Block* block) noexcept nogil
@@ -101,10 +109,11 @@ cdef class Chain:
         const char* dy, char* dx) noexcept nogil
     cdef void measure_block(self, Pass* p, Block* block) noexcept nogil
     cdef bint bounded(self, const Pass* p, double l2) noexcept nogil
-    cdef void weight_gradients(self, Pass* p, char* theta, const update_rule* rule) noexcept nogil
-    cdef void weight_gradient_part(
-        self, Pass* p, char* theta, const update_rule* rule, int part) noexcept nogil
-    cdef void step_others(self, char* theta, const update_rule* rule, double l2) noexcept nogil
+    cdef void form_gradients(self, Pass* p) noexcept nogil
+    cdef void weight_gradients(self, Task* task) noexcept nogil
+    cdef void weight_gradient(
+        self, const Task* task, int i, int64_t first, int64_t rows) noexcept nogil
+    cdef void step_others(self, const Task* task) noexcept nogil
     cdef double c_add_l2(self, char* theta, char* g, double l2) noexcept nogil
     cdef double c_penalty(self, const char* theta, double l2) noexcept nogil
     cdef int py_forward(self, int i, bint has_out) noexcept with gil

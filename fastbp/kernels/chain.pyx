@@ -29,19 +29,14 @@ cdef extern from "src/scan.h" nogil:
 # A gradient whose entries are surely below this is finite, whatever the order of its sums.
 cdef double[2] BOUND = [1e37, 1e306]
 
-# Rows that run through the chain together: what they leave for the next layer is still in the
-# cache. A multiple of every register's width.
+# Rows that run through the chain together, so that what they leave for the next layer is still in
+# the cache, where all parameters (BLOCK_BYTES) are in the cache too; a multiple of every register's
+# width. 1024-2048-2048-1000 at 512 rows is 15% slower in such blocks, reading its weights 6 times.
 cdef int64_t BLOCK_ROWS = 96
+cdef int64_t BLOCK_BYTES = 500_000
 
 # Multiply-adds of E1 from which a pass is worth a second thread: some 20 us of one.
 cdef int64_t SHARED_WORK = 1_000_000
-
-cdef struct Task:  # what a thread needs to know to run a part
-    void* chain
-    Pass* p
-    char* theta
-    const update_rule* rule
-
 
 cdef void run_forward(void* context, int part) noexcept nogil:
     cdef Task* task = <Task*>context
@@ -54,8 +49,15 @@ cdef void run_chain(void* context, int part) noexcept nogil:
 
 
 cdef void run_weight_gradient(void* context, int part) noexcept nogil:
+    # Layer by layer, as many parts of each as there are threads.
     cdef Task* task = <Task*>context
-    (<Chain>task.chain).weight_gradient_part(task.p, task.theta, task.rule, part)
+    cdef int threads = (<Chain>task.chain).threads, i = part // threads
+    cdef Node* node = &(<Chain>task.chain).nodes[i]
+    cdef int64_t size = (node.n_out + threads - 1) // threads, first
+    size = (size + 15) // 16 * 16
+    first = part % threads * size
+    if node.dense and first < node.n_out:
+        (<Chain>task.chain).weight_gradient(task, i, first, min(size, node.n_out - first))
 
 
 cdef class Chain:
@@ -73,21 +75,23 @@ cdef class Chain:
         self.loss_call.training = training
         self.loss_call.seed, self.loss_call.step = self.seed, self.step
         self.threads = 1
-        if self.divisible and rows * self.size >= SHARED_WORK and rows > 1:
+        if self.divisible and rows > 1 and rows * self.size >= SHARED_WORK:
             self.threads = c_threads()
             if 0 < self.most_threads < self.threads:
                 self.threads = self.most_threads
         size = rows
-        if self.divisible and (self.threads > 1 or rows > BLOCK_ROWS):
-            # of equal size, for equal threads, and of whole registers; a row alone would be added
-            # up in another order, with other last bits
-            self.n_blocks = <int>max(self.threads, (rows + BLOCK_ROWS - 1) // BLOCK_ROWS)
+        if self.divisible and rows > 1:
+            # of equal size, for equal threads, and of whole registers
+            self.n_blocks = self.threads
+            if self.size * self.itemsize <= BLOCK_BYTES:
+                self.n_blocks = <int>max(self.threads, (rows + BLOCK_ROWS - 1) // BLOCK_ROWS)
             self.n_blocks = min(self.n_blocks, <int>MOST_BLOCKS)
-            size = (rows + self.n_blocks - 1) // self.n_blocks
-            size = (size + 15) // 16 * 16
+            if self.n_blocks > 1:
+                size = (rows + self.n_blocks - 1) // self.n_blocks
+                size = (size + 15) // 16 * 16
         self.n_blocks = 0
         while start < rows or self.n_blocks == 0:
-            if rows - start <= size + 1:
+            if rows - start <= size + 1:  # a row alone would be added up in another order
                 size = rows - start
             self.blocks[self.n_blocks].first = start
             self.blocks[self.n_blocks].rows = size
@@ -110,14 +114,21 @@ cdef class Chain:
             p.value += (1 if p.weight == NULL else p.weight[n]) * self.loss_values[n]
         p.value *= p.scale
         if p.largest_x < 0 and not p.factors_only:
-            self.weight_gradients(p, NULL, NULL)
+            self.form_gradients(p)
         return FASTBP_OK
 
-    cdef int c_step(self, Pass* p, char* theta, double l2, update_rule* rule) noexcept nogil:
+    cdef void form_gradients(self, Pass* p) noexcept nogil:
+        # E8 and E9 of fastbp's own dense layers, into flat.
+        cdef Task task
+        task.p, task.theta = p, NULL
+        self.weight_gradients(&task)
+
+    cdef int c_step(
+            self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
         # E1 to E9 and the optimizer's step. Weights of dense layers go along E8 without its being
         # formed, where nothing can fail any more; else the gradient is formed, looked at, and the
         # step comes last. Without a rule the gradient is left in flat.
-        cdef double decay = rule.decay
+        cdef Task task
         cdef int code = self.c_chain(p)
         if code != FASTBP_OK:
             return code
@@ -127,12 +138,14 @@ cdef class Chain:
             return FASTBP_NON_FINITE
         if rule.kind != RULE_NONE and self.rows <= STEP_DEPTH and self.bounded(p, l2):
             p.stage = DONE
-            rule.decay += 2 * l2
-            self.weight_gradients(p, theta, rule)
-            rule.decay = decay
-            self.step_others(theta, rule, l2)
+            task.p, task.theta = p, theta
+            memcpy(&task.rule, rule, sizeof(update_rule))
+            memcpy(&task.decayed, rule, sizeof(update_rule))
+            task.decayed.decay += 2 * l2
+            self.weight_gradients(&task)
+            self.step_others(&task)
             return FASTBP_OK
-        self.weight_gradients(p, NULL, NULL)
+        self.form_gradients(p)
         self.c_add_l2(theta, <char*>self.gradient, l2)
         if not isfinite(self.own.largest(self.size, self.gradient)):
             return FASTBP_NON_FINITE
@@ -350,70 +363,57 @@ cdef class Chain:
                     return False
         return True
 
-    cdef void weight_gradients(self, Pass* p, char* theta, const update_rule* rule) noexcept nogil:
+    cdef void weight_gradients(self, Task* task) noexcept nogil:
         # E8 and E9 of fastbp's own dense layers: into flat, or a step along them.
-        cdef Task task
-        cdef int part
-        task.chain, task.p, task.theta, task.rule = <void*>self, p, theta, rule
-        if self.threads == 1:
-            for part in range(self.count):
-                self.weight_gradient_part(p, theta, rule, part)
-        else:
-            c_pool_run(self.threads, self.count * self.threads, run_weight_gradient, &task)
+        cdef int i
+        task.chain = <void*>self
+        if self.threads > 1:
+            c_pool_run(self.threads, self.count * self.threads, run_weight_gradient, task)
+            return
+        for i in range(self.count):
+            if self.nodes[i].dense:
+                self.weight_gradient(task, i, 0, self.nodes[i].n_out)
 
-    cdef void weight_gradient_part(
-            self, Pass* p, char* theta, const update_rule* rule, int part) noexcept nogil:
-        # Some rows of one layer's dW and db, and all of both on one thread.
-        cdef Node* node = &self.nodes[part // self.threads]
-        cdef int64_t size = (node.n_out + self.threads - 1) // self.threads, first, rows
-        cdef const char* h = p.x
-        cdef const char* delta
+    cdef void weight_gradient(
+            self, const Task* task, int i, int64_t first, int64_t rows) noexcept nogil:
+        # Some rows of layer i's dW and db.
+        cdef Node* node = &self.nodes[i]
+        cdef const char* h = <const char*>self.nodes[i - 1].y if i else task.p.x
+        cdef const char* delta = node.dy + first * self.itemsize
+        cdef int64_t at = first * node.n_in * self.itemsize
+        cdef int bias = 1 - node.weight
         cdef char* db
-        cdef int bias
-        if not node.dense:
-            return
-        size = (size + 15) // 16 * 16
-        first = part % self.threads * size
-        rows = min(size, node.n_out - first)
-        if rows <= 0:
-            return
-        if part // self.threads > 0:
-            h = self.nodes[part // self.threads - 1].y
-        delta = node.dy + first * self.itemsize
-        if rule == NULL:
+        if task.theta == NULL:
             self.own.product(
                 1, 0, rows, node.n_in, self.rows, delta, node.n_out, h, node.n_in,
-                <char*>node.pointers[node.n_params + node.weight]
-                + first * node.n_in * self.itemsize, node.n_in, 0)
+                <char*>node.pointers[node.n_params + node.weight] + at, node.n_in, 0)
         else:
             self.own.step_along(
                 self.rows, node.n_in, rows, delta, node.n_out, h,
-                theta + (node.offsets[node.weight] + first * node.n_in) * self.itemsize, rule)
+                task.theta + node.offsets[node.weight] * self.itemsize + at, &task.decayed)
         if node.n_params > 1:
-            bias = 1 - node.weight
             db = <char*>node.pointers[node.n_params + bias] + first * self.itemsize
             self.own.column_sums(self.rows, rows, delta, node.n_out, db)
+            if task.theta != NULL:
+                self.own.update(
+                    rows, task.theta + (node.offsets[bias] + first) * self.itemsize, db,
+                    &task.rule)
 
-    cdef void step_others(self, char* theta, const update_rule* rule, double l2) noexcept nogil:
-        # The step of all parameters that are no weights of a dense layer of fastbp's own.
-        cdef update_rule decayed
+    cdef void step_others(self, const Task* task) noexcept nogil:
+        # The step of all parameters that belong to other layers.
         cdef Node* node
         cdef int i, j
-        memcpy(&decayed, rule, sizeof(update_rule))
-        decayed.decay += 2 * l2
         for i in range(self.count):
             node = &self.nodes[i]
-            for j in range(node.n_params):
-                if node.dense and j == node.weight:
-                    continue
+            for j in range(0 if node.dense else node.n_params):
                 if node.affine and j == node.weight:
                     self.own.update(
-                        node.sizes[j], theta + node.offsets[j] * self.itemsize,
-                        node.pointers[node.n_params + j], &decayed)
+                        node.sizes[j], task.theta + node.offsets[j] * self.itemsize,
+                        node.pointers[node.n_params + j], &task.decayed)
                 else:
                     self.own.update(
-                        node.sizes[j], theta + node.offsets[j] * self.itemsize,
-                        node.pointers[node.n_params + j], rule)
+                        node.sizes[j], task.theta + node.offsets[j] * self.itemsize,
+                        node.pointers[node.n_params + j], &task.rule)
 
     cdef double c_add_l2(self, char* theta, char* g, double l2) noexcept nogil:
         # dW += 2 l2 W for every W of an affine layer; returns l2 Σ W².

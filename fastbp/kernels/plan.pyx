@@ -259,7 +259,7 @@ cdef class Plan(Chain):
         with nogil:
             code = self.backward_block(&p, &whole)
             if code == FASTBP_OK and not factors_only:
-                self.weight_gradients(&p, NULL, NULL)
+                self.form_gradients(&p)
         self.failed = whole.failed
         if code:
             self._raise(code, "backward")

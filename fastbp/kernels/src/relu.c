@@ -2,6 +2,8 @@
 #ifndef real
 #include <fastbp/plugin.h>
 
+#include "every_isa.h"
+
 #define BODY "relu.c"
 #include "both_types.h"
 
@@ -17,12 +19,16 @@ const fastbp_elementwise fastbp_relu = {
 #else
 
 /* E2: h = max(a, 0); a, h (n,). Asked this way round, NaN stays NaN. */
-static int TYPED(forward)(const fastbp_call *call, int64_t n, const void *a_, void *h_) {
-    const real *a = a_;
-    real *h = h_;
-    (void)call;
+INLINED void TYPED(positive)(int64_t n, const real *a, real *h, int fused) {
+    (void)fused;
     for (int64_t i = 0; i < n; i++)
         h[i] = a[i] <= 0 ? 0 : a[i];
+}
+EVERY_ISA(TYPED(relu), TYPED(positive), (int64_t n, const real *a, real *h), (n, a, h))
+
+static int TYPED(forward)(const fastbp_call *call, int64_t n, const void *a, void *h) {
+    (void)call;
+    TYPED(relu)(n, a, h);
     return FASTBP_OK;
 }
 
@@ -38,15 +44,20 @@ static int TYPED(derivative)(const fastbp_call *call, int64_t n, const void *a, 
 }
 
 /* E7: forward is h = max(a, 0), so da = dh where h > 0, else 0; h, dh, da (n,). */
-static int TYPED(backward)(const fastbp_call *call, int64_t n, const void *a, const void *h_,
-                           const void *dh_, void *da_) {
-    const real *h = h_, *dh = dh_;
-    real *da = da_;
-    (void)call, (void)a;
+INLINED void TYPED(where_positive)(int64_t n, const real *h, const real *dh, real *da, int fused) {
+    (void)fused;
     for (int64_t i = 0; i < n; i++) {
         real upstream = dh[i]; /* read always: a load under a condition would not vectorise */
         da[i] = h[i] > 0 ? upstream : 0;
     }
+}
+EVERY_ISA(TYPED(relu_slope), TYPED(where_positive),
+          (int64_t n, const real *h, const real *dh, real *da), (n, h, dh, da))
+
+static int TYPED(backward)(const fastbp_call *call, int64_t n, const void *a, const void *h,
+                           const void *dh, void *da) {
+    (void)call, (void)a;
+    TYPED(relu_slope)(n, h, dh, da);
     return FASTBP_OK;
 }
 
