@@ -21,7 +21,7 @@ BLOCK_ROWS = 512  # large inputs are walked in blocks of this many rows, so that
 class Inference(Parameters):
     """The part of :class:`fastbp.Network` that runs forward."""
 
-    def forward(self, X: Any, out: Array | None = None) -> Array:
+    def forward(self, X: Any, out: Array | None = None, *, threads: int | None = None) -> Array:
         """h_L, what the loss sees: a_L when nothing follows the last Dense (E1, E2).
 
         Parameters
@@ -30,6 +30,9 @@ class Inference(Parameters):
             NaN and infinity propagate. Large X is walked in blocks of rows.
         out : ndarray, (batch, n_out), optional
             Filled and returned; C-contiguous, of the network's dtype, sharing no memory with X.
+        threads : int, optional
+            At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
+            the result depends on it.
 
         Returns
         -------
@@ -53,18 +56,21 @@ class Inference(Parameters):
         else:
             checks.operand("out", out, (len(x), self.n_out), self.dtype, out=True)
             checks.no_overlap("out", out, X=x, parameters=self._flat)
-        with self._lock:
+        with self._turn(threads):
             for start, stop in self._blocks(len(x)):
                 plan = self._plan_for(stop - start)
                 plan.forward(x[start:stop], out=out[start:stop], first_row=start)
         return out
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any, *, threads: int | None = None) -> Array:
         """y_hat, the probabilities the loss makes from h_L (E3).
 
         Parameters
         ----------
         X : array-like, (batch, n_in)
+        threads : int, optional
+            At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
+            the result depends on it.
 
         Returns
         -------
@@ -85,14 +91,17 @@ class Inference(Parameters):
         """
         if not self._loss.probabilities:
             raise ConfigError(f"predict_proba: {self._loss!r} makes no probabilities; use predict")
-        return self._y_hat(X)
+        return self._y_hat(X, threads)
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, *, threads: int | None = None) -> Array:
         """Classes as int64 (batch,), labels 0 or 1, or values ((batch,) for one output).
 
         Parameters
         ----------
         X : array-like, (batch, n_in)
+        threads : int, optional
+            At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
+            the result depends on it.
 
         Returns
         -------
@@ -110,12 +119,18 @@ class Inference(Parameters):
         >>> bp.mlp([3, 1], loss="squared_error", rng=0).predict(np.zeros((2, 3)))
         array([0., 0.], dtype=float32)
         """
-        y_hat = self._y_hat(X)
+        y_hat = self._y_hat(X, threads)
         with plugins.blamed(self._loss, "decide"):
             return self._loss.decide(y_hat)
 
     def loss(
-        self, X: Any, y: Any, *, sample_weight: Any = None, reduction: str = "mean"
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        reduction: str = "mean",
+        threads: int | None = None,
     ) -> float | Array:
         """The loss (E3), weighted, reduced, and with the l2 term.
 
@@ -130,6 +145,9 @@ class Inference(Parameters):
             w_n >= 0. A row of weight 0 is left out, whatever it holds.
         reduction : {"mean", "sum", "none"}
             Σ w_n ℓ_n / Σ w_n; Σ w_n ℓ_n; the vector w_n ℓ_n (without the l2 term).
+        threads : int, optional
+            At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
+            the result depends on it.
 
         Returns
         -------
@@ -150,7 +168,7 @@ class Inference(Parameters):
         checks.choice("reduction", reduction, ("mean", "sum", "none"))
         batch = self._check(X, y, sample_weight, strict=False)
         scale = batch.scale(reduction) if reduction != "none" else 1.0
-        losses = self._losses(batch)
+        losses = self._losses(batch, threads)
         if reduction == "none":
             return batch.expand(losses)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -162,18 +180,18 @@ class Inference(Parameters):
     ) -> Batch:
         return Batch.check(self._layout, self._loss, X, y, sample_weight, strict=strict, copy=copy)
 
-    def _losses(self, batch: Batch) -> Array:
+    def _losses(self, batch: Batch, threads: int | None = None) -> Array:
         """Each row's loss, unweighted, float64 (rows,)."""
         losses = np.empty(len(batch.x))
-        with self._lock:
+        with self._turn(threads):
             for start, stop in self._blocks(len(batch.x)):
                 plan = self._plan_for(stop - start)
                 plan.forward(batch.x[start:stop], first_row=start)
                 losses[start:stop] = plan.losses(batch.targets[start:stop], gradient=False)
         return losses
 
-    def _y_hat(self, X: Any) -> Array:
-        a = self.forward(X)
+    def _y_hat(self, X: Any, threads: int | None = None) -> Array:
+        a = self.forward(X, threads=threads)
         y_hat = np.empty_like(a)
         with self._lock, plugins.blamed(self._loss, "y_hat"):
             for start, stop in self._blocks(len(a)):
@@ -197,6 +215,7 @@ class Inference(Parameters):
         return self._plan
 
     def _bind_plan(self, plan: Plan, flat: Array, views: Views) -> None:
+        plan.most_threads = self._most_threads
         step = self.optimizer_state.steps if self.optimizer_state is not None else 0
         plan.bind(flat, views, self._buffers, self._seed, step)
 

@@ -99,6 +99,7 @@ class Network(Inference):
         reduction: str = "mean",
         input_gradient: bool = False,
         training: bool = False,
+        threads: int | None = None,
     ) -> Gradients:
         """The gradient of the loss with respect to every quantity of the lecture.
 
@@ -114,6 +115,9 @@ class Network(Inference):
             Also form the gradient w.r.t. the input, ``g.x``.
         training : bool
             Run the layers in training mode.
+        threads : int, optional
+            At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
+            the result depends on it.
 
         Returns
         -------
@@ -136,7 +140,7 @@ class Network(Inference):
         batch = self._check(X, y, sample_weight, copy=True)
         scale = batch.scale(reduction)
         row_scale = batch.row_scale(scale, self.dtype)
-        with self._lock:  # not while another thread takes a step
+        with self._turn(threads):  # not while another thread takes a step
             plan, dx = self._fresh_plan(len(batch.x), input_gradient)
             value = plan.gradients(
                 batch.x, batch.targets, batch.weight, scale, input_gradient=dx, factors_only=True,
@@ -149,7 +153,7 @@ class Network(Inference):
                 kept=batch.kept, batch=batch.size,
             )  # fmt: skip
 
-    def vjp(self, X: Any, delta: Any) -> Gradients:
+    def vjp(self, X: Any, delta: Any, *, threads: int | None = None) -> Gradients:
         """The backward pass for an upstream gradient of one's own (E6 to E9).
 
         Parameters
@@ -158,6 +162,9 @@ class Network(Inference):
             Finite.
         delta : array-like, (batch, n_out)
             ∂ℒ/∂h_L, taken as it is; finite.
+        threads : int, optional
+            At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
+            the result depends on it.
 
         Returns
         -------
@@ -184,7 +191,7 @@ class Network(Inference):
         checks.not_empty("X", x)
         checks.finite("X", x)
         checks.finite("delta", upstream)
-        with self._lock:
+        with self._turn(threads):
             plan, dx = self._fresh_plan(len(x), True)
             plan.forward(x)
             plan.upstream()[...] = upstream
@@ -195,7 +202,13 @@ class Network(Inference):
         )  # fmt: skip
 
     def loss_and_grad(
-        self, X: Any, y: Any, theta: Any = None, *, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any,
+        theta: Any = None,
+        *,
+        sample_weight: Any = None,
+        threads: int | None = None,
     ) -> tuple[float, Array]:
         """The mean loss and its gradient as a flat array, for scipy.optimize.
 
@@ -205,6 +218,9 @@ class Network(Inference):
             As for :meth:`gradients`.
         theta : array-like, (number of parameters,), optional
             Where to evaluate; the network's own parameters otherwise. They are not changed.
+        threads : int, optional
+            At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
+            the result depends on it.
 
         Returns
         -------
@@ -240,7 +256,7 @@ class Network(Inference):
         batch = self._check(X, y, sample_weight)
         scale = batch.scale("mean")
         batch.row_scale(scale, self.dtype)
-        with self._lock:
+        with self._turn(threads):
             plan = self._plan_for(len(batch.x))
             self._bind_plan(plan, flat, views)
             value = plan.gradients(
@@ -264,6 +280,7 @@ class Network(Inference):
         rng: Any = None,
         callbacks: Sequence[Callback] = (),
         progress: bool | str = "auto",
+        threads: int | None = None,
     ) -> History:
         """Train on minibatches, going on from the present weights and optimizer state.
 
@@ -292,6 +309,9 @@ class Network(Inference):
         progress : {"auto", True, False}
             A progress bar on stderr: tqdm's when that is installed, else a line of text. "auto"
             shows it when stderr is a terminal.
+        threads : int, optional
+            At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
+            the result depends on it.
 
         Returns
         -------
@@ -318,6 +338,7 @@ class Network(Inference):
             self, X, y, optimizer=optimizer if optimizer is not None else Adam(), epochs=epochs,
             batch_size=batch_size, sample_weight=sample_weight, validation_data=validation_data,
             shuffle=shuffle, rng=rng, callbacks=callbacks, progress=progress,
+            threads=threads,
         )  # fmt: skip
 
     # Keeping
@@ -358,14 +379,18 @@ class Network(Inference):
         wanted = checks.boolean("input_gradient", input_gradient)
         return plan, np.empty((rows, self.n_in), self.dtype) if wanted else None
 
-    def _step_carefully(self, X: Any, y: Any, optimizer: Optimizer, sample_weight: Any) -> float:
+    def _step_carefully(
+        self, X: Any, y: Any, optimizer: Optimizer, sample_weight: Any, threads: int | None
+    ) -> float:
         """A step whose arguments are not what the plan can take as they are."""
         trainer.check_optimizer(optimizer)
         batch = self._check(X, y, sample_weight)
-        return self._update(batch, batch.scale("mean"), optimizer)
+        return self._update(batch, batch.scale("mean"), optimizer, threads)
 
-    def _update(self, batch: Batch, scale: float, optimizer: Optimizer) -> float:
-        with self._lock:
+    def _update(
+        self, batch: Batch, scale: float, optimizer: Optimizer, threads: int | None = None
+    ) -> float:
+        with self._turn(threads):
             return trainer.update(self, batch, scale, optimizer)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 
-from fastbp import checkpoint, plugins
+from fastbp import checkpoint, checks, plugins
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
 from fastbp.kernels.plan import Plan
@@ -58,10 +59,22 @@ class Parameters(Steps):
             },
         )
         self._plan = None
+        self._most_threads = 0  # 0: as many as the limit allows
         # a loss that looks at targets in its own way is asked each time
         own = type(self._loss).check_targets is not Loss.check_targets
         same = self._loss.target_width(self.n_out) == self.n_out
         self._settle(self._loss.targets if same and not own else None)
+
+    @contextlib.contextmanager
+    def _turn(self, threads: int | None = None) -> Iterator[None]:
+        """The network for one thread of Python, and how many of fastbp's its plan may use."""
+        most = 0 if threads is None else checks.threads(threads)
+        with self._lock:
+            before, self._most_threads = self._most_threads, most
+            try:
+                yield
+            finally:
+                self._most_threads = before
 
     def _new_plan(self, rows: int) -> Plan:
         labels = [*map(plugins.label, self._layout.layers), plugins.label(self._loss)]

@@ -119,12 +119,14 @@ def fit(
     rng: Any,
     callbacks: Sequence[Callback],
     progress: bool | str,
+    threads: int | None,
 ) -> History:
     """See :meth:`fastbp.Network.fit`."""
     check_optimizer(optimizer).state_for(network.flat, network.optimizer_state)
     epochs = checks.integer("epochs", epochs, low=1)
     batch_size = checks.integer("batch_size", batch_size, low=1)
     checks.boolean("shuffle", shuffle)
+    most_threads = 0 if threads is None else checks.threads(threads)
     callbacks = _check_callbacks(callbacks)
     data = network._check(X, y, sample_weight)
     validation = _check_validation(network, validation_data)
@@ -145,7 +147,15 @@ def fit(
             while step < steps:
                 interrupted()
                 done, running, value, error = network._run_epoch(
-                    optimizer, data, order, x, step, total_weight, running, BETWEEN_LOOKS
+                    optimizer,
+                    data,
+                    order,
+                    x,
+                    step,
+                    total_weight,
+                    running,
+                    BETWEEN_LOOKS,
+                    most_threads,
                 )
                 if error is not None:
                     raise _placed(error, epoch, step + done + 1) from error
@@ -155,7 +165,7 @@ def fit(
                     try:
                         # LECTURE's law of minibatches: weights count at batch size 1 too
                         scale = N / (len(rows) * total_weight)
-                        value = network._update(batch, scale, optimizer)
+                        value = network._update(batch, scale, optimizer, threads)
                     except NonFiniteError as exc:
                         raise _placed(exc, epoch, step + 1) from exc
                     done, running = 1, running + value * len(rows) / N
@@ -166,7 +176,7 @@ def fit(
             interrupted()
             with _interruptible():
                 if validation is not None:
-                    loss, accuracy = evaluate(network, validation)
+                    loss, accuracy = evaluate(network, validation, threads)
                     history.val_loss.append(loss)
                     if accuracy is not None:
                         history.val_accuracy.append(accuracy)
@@ -182,9 +192,11 @@ def _placed(error: Exception, epoch: int, step: int) -> Exception:
     return error
 
 
-def evaluate(network: Network, batch: Batch) -> tuple[float, float | None]:
+def evaluate(
+    network: Network, batch: Batch, threads: int | None = None
+) -> tuple[float, float | None]:
     """Mean loss with the l2 term, and the share of rows predicted right where that has meaning."""
-    losses, y_hat = network._losses(batch), network._y_hat(batch.x)
+    losses, y_hat = network._losses(batch, threads), network._y_hat(batch.x, threads)
     loss = network.loss_function
     with plugins.blamed(loss, "correct"):
         correct = loss.correct(y_hat, batch.targets)

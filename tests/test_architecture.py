@@ -320,7 +320,7 @@ def test_every_part_has_its_test_and_every_test_its_part(folder):
 
 def test_every_kernel_has_its_test_and_every_test_its_kernel():
     families = {name.rpartition(".")[2] for name in INNER["fastbp.kernels"]}
-    every_kernel = {"arguments", "docstrings"}  # what holds for all of them alike
+    every_kernel = {"arguments", "docstrings", "ulp"}  # what holds for all of them alike
     assert families <= stems_of_tests("kernels")
     assert stems_of_tests("kernels") - every_kernel <= stems("kernels", ".py*")
 

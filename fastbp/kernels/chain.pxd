@@ -84,7 +84,7 @@ cdef class Chain:
     cdef Block* blocks
     cdef int n_blocks
     cdef int threads  # of the present pass
-    cdef int most_threads  # that a call asks for, 0: as many as the limit allows
+    cdef public int most_threads  # that a call asks for, 0: as many as the limit allows
     cdef int64_t target_bytes  # from one row of targets to the next
     cdef int failed  # which part failed
     cdef char* message  # and what it said

@@ -12,4 +12,5 @@ class Chain:
     y: list[NDArray[Any]]
     dy: list[NDArray[Any]]
     flat: NDArray[Any]
+    most_threads: int
     grads: list[dict[str, NDArray[Any]]]

@@ -341,7 +341,7 @@ cdef class Chain:
     # Sums over the batch, and the step
 
     cdef bint bounded(self, const Pass* p, double l2) noexcept nogil:
-        # Whether every entry of the gradient is finite, those of E8 and E9 by a bound: |Σ_n delta h|
+        # Whether every entry of the gradient is finite, those of E8, E9 by a bound: |Σ_n delta h|
         # is at most rows max|delta| max|h|. NaN compares as False.
         cdef Node* node
         cdef double h, delta

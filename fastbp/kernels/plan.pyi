@@ -4,6 +4,8 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+__pyx_capi__: dict[str, object]  # the C side, for cimport
+
 @final
 class Plan:
     layout: Any
@@ -13,6 +15,7 @@ class Plan:
     flat: NDArray[Any]
     grads: list[dict[str, NDArray[Any]]]
     capacity: int
+    most_threads: int
 
     def __new__(cls, layout: Any, loss: Any, capacity: int, labels: Sequence[str]) -> Self: ...
     def bind(

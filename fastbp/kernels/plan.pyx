@@ -15,10 +15,11 @@ import numpy as np
 from fastbp.errors import NonFiniteError
 from fastbp.kernels import failures, product
 from fastbp.kernels.context import Context
+from fastbp.kernels.threads import num_threads
 
 from fastbp.kernels.builtin cimport is_dense
 from fastbp.kernels.chain cimport (
-    BACKWARD, FORWARD, GRADIENT, LOSS, MESSAGE_SIZE, MOST_BLOCKS, OUTPUT, Block, Chain, Node, Pass, Stage, read_only,
+    GRADIENT, MESSAGE_SIZE, MOST_BLOCKS, OUTPUT, Block, Chain, Node, Pass, Stage, read_only,
 )
 from fastbp.kernels.host cimport pointer, start_call
 from fastbp.kernels.product cimport kernels, update_rule
@@ -45,7 +46,9 @@ cdef class Plan(Chain):
 
     def __cinit__(self, layout, loss, int64_t capacity, labels):
         cdef int i
-        product.instruction_set()  # refuses a FASTBP_ISA that makes no sense
+        # refuse a FASTBP_ISA or a FASTBP_NUM_THREADS that makes no sense
+        product.instruction_set()
+        num_threads()
         self.layout, self.loss, self.capacity = layout, loss, capacity
         self._labels = labels
         self.count = len(layout.layers)

@@ -38,7 +38,15 @@ class Steps:
     _seed: int
 
     def _settle(self, targets: str | None) -> None: ...
-    def step(self, X: Any, y: Any, optimizer: Any, *, sample_weight: Any = None) -> float: ...
+    def step(
+        self,
+        X: Any,
+        y: Any,
+        optimizer: Any,
+        *,
+        sample_weight: Any = None,
+        threads: int | None = None,
+    ) -> float: ...
     def _remember(
         self, optimizer: Any, state: OptimizerState, rule: tuple[Any, ...] | None
     ) -> None: ...
@@ -52,4 +60,5 @@ class Steps:
         total_weight: float,
         running: float,
         seconds: float,
+        threads: int,
     ) -> tuple[int, float, float, Exception | None]: ...

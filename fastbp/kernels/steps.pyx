@@ -79,7 +79,7 @@ cdef class Steps:
         """Say what y holds: "classes", "values" or "binary"; None when only the loss knows."""
         self.kind = {None: CAREFUL, "classes": CLASSES, "values": VALUES, "binary": BINARY}[targets]
 
-    def step(self, X, y, optimizer, *, sample_weight=None):
+    def step(self, X, y, optimizer, *, sample_weight=None, threads=None):
         """One training step on the mean loss of a batch.
 
         Parameters
@@ -88,6 +88,9 @@ cdef class Steps:
             As for :meth:`gradients`; the mean is over this batch's own weights.
         optimizer : Optimizer
             ``bp.SGD(...)`` or ``bp.Adam(...)``; its state is in ``optimizer_state``.
+        threads : int, optional
+            At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
+            the result depends on it.
 
         Returns
         -------
@@ -113,7 +116,7 @@ cdef class Steps:
         cdef const char* x
         cdef int64_t rows
         cdef double value, largest_x
-        if sample_weight is None and self.bound(optimizer):
+        if sample_weight is None and threads is None and self.bound(optimizer):
             if (plain(X, 2, self._plan.type_number)
                     and cnp.PyArray_DIM(X, 1) == self._plan.n_in):
                 rows = cnp.PyArray_DIM(X, 0)
@@ -123,9 +126,10 @@ cdef class Steps:
                     largest_x = self._plan.own.largest(rows * self._plan.n_in, x)
                     if isfinite(largest_x):
                         self._plan._x = X
+                        self._plan.most_threads = 0
                         self.run(x, largest_x, targets, rows, &value)
                         return value
-        return self._step_carefully(X, y, optimizer, sample_weight)
+        return self._step_carefully(X, y, optimizer, sample_weight, threads)
 
     def _remember(self, optimizer, OptimizerState state, rule):
         """Step by this rule of the optimizer's from now on, on this state's arrays."""
@@ -226,7 +230,7 @@ cdef class Steps:
 
     def _run_epoch(
             self, optimizer, batch, const int64_t[::1] order, x, int64_t first, double total_weight,
-            double running, double seconds):
+            double running, double seconds, int threads):
         """Steps on minibatches of an epoch, from number `first` on, for about `seconds`.
 
         `batch` is the whole data, checked; `x` is filled with a minibatch's rows, in `order`; a
@@ -256,6 +260,7 @@ cdef class Steps:
         if weights is not None:
             all_weights, some_weights = <double*>pointer(batch.weight), <double*>pointer(weights)
         plan._x = x
+        plan.most_threads = threads
         plan._targets_of(taken)
         plan.loss_call.row_scale = plan.row_scale
         plan.seed = self._seed
