@@ -16,7 +16,7 @@ from .timing import Entry, in_turn, ratio
 def run(row: Row, modules: Mapping[str, ModuleType], rounds: int, peak: Peak | None) -> Any:
     """Times and targets of one row, as they go into the JSON."""
     steps, refused = checked(row, modules)
-    entries = {name: Entry(step) for name, step in steps.items()}
+    entries = {name: Entry(step.__call__) for name, step in steps.items()}
     if peak is not None:
         entries["peak"] = Entry(peak.call)
     seconds = in_turn(entries, rounds)

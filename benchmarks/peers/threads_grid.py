@@ -23,9 +23,9 @@ def run(row: Row, modules: Mapping[str, ModuleType], rounds: int) -> Any:
     for name, step in steps.items():
         module = modules[name]
         for n in module.COUNTS:
-            entries[f"{name} {n}"] = Entry(step, partial(module.threads, n))
+            entries[f"{name} {n}"] = Entry(step.__call__, partial(module.threads, n))
         if not module.COUNTS:
-            entries[f"{name} all"] = Entry(step)
+            entries[f"{name} all"] = Entry(step.__call__)
     seconds = in_turn(entries, rounds)
     speedup = {
         name: ratio(seconds[f"{name} 1"], seconds[f"{name} 2"])

@@ -12,7 +12,11 @@ TURN = 0.03  # seconds; a step that takes longer is made once
 
 
 class Entry(NamedTuple):
-    """Something to call, and a context around each of its turns, entered outside the clock."""
+    """Something to call, and a context around each of its turns, entered outside the clock.
+
+    A function or a bound method, which Python calls like those of users: calling an object by its
+    class's `__call__` costs 50 ns more, a tenth of the smallest step.
+    """
 
     call: Callable[[], Any]
     context: Callable[[], Any] = nullcontext
