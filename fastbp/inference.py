@@ -28,6 +28,7 @@ class Inference(Parameters):
         ----------
         X : array-like, (batch, n_in)
             NaN and infinity propagate. Large X is walked in blocks of rows.
+            Denormal numbers count as 0 in the layers.
         out : ndarray, (batch, n_out), optional
             Filled and returned; C-contiguous, of the network's dtype, sharing no memory with X.
         threads : int, optional

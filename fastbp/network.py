@@ -325,6 +325,10 @@ class Network(Inference):
         KeyboardInterrupt
             Ctrl-C stops between two steps.
 
+        Notes
+        -----
+        Denormal numbers count as 0 in its steps, as in those of :meth:`step`.
+
         Examples
         --------
         >>> import fastbp as bp

@@ -5,6 +5,12 @@ from fastbp.kernels.tables cimport LayerTable, LossTable
 from fastbp.kernels.threads cimport pool_task
 from fastbp.plugin cimport fastbp_call
 
+cdef extern from "src/fpmode.h" nogil:
+    ctypedef uint64_t fpmode
+    fpmode fpmode_get()
+    void fpmode_set(fpmode mode)
+    fpmode fpmode_flush()
+
 cdef enum:
     MESSAGE_SIZE = 512
     MOST_BLOCKS = 64
@@ -43,6 +49,8 @@ cdef struct Pass:  # one run of the chain
     char* dx  # NULL: not wanted
     bint factors_only  # affine layers leave E8 and E9 to whoever asks for them
     double largest_x  # max |x|; below 0: the pass is no step, which alone needs it
+    bint flushes  # denormals count as zero: the caller's floating-point mode stands in `mode`
+    fpmode mode
     Stage stage
     double value
 
@@ -95,6 +103,8 @@ cdef class Chain:
     cdef int c_step(
         self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil
 
+    cdef int flushed_step(
+        self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil
     cdef int run_blocks(self, Pass* p, pool_task task) noexcept nogil
     cdef void chain_block(self, Pass* p, Block* block) noexcept nogil
     cdef const fastbp_call* call_of(

@@ -4,6 +4,10 @@ E1 to E7 are row by row, so the batch is divided into blocks of rows, each of wh
 whole chain on one thread; E8 and E9, sums over the batch, are divided by the rows of their results.
 Neither changes a bit. A part with a C table is called without Python's lock; for a part written in
 Python the lock is taken for that call alone.
+
+In a step and in a forward pass for its own sake denormal numbers count as zero, since some processors
+take ten times as long with them. Afterwards, and for each part written in Python, the thread has the
+caller's floating-point mode. What gives gradients, losses or y_hat to users runs in that mode.
 """
 
 from libc.math cimport isfinite, isnan
@@ -101,7 +105,11 @@ cdef class Chain:
 
     cdef int c_forward(self, Pass* p) noexcept nogil:
         # E1 and E2.
-        return self.run_blocks(p, run_forward)
+        cdef int code
+        p.mode, p.flushes = fpmode_flush(), True
+        code = self.run_blocks(p, run_forward)
+        fpmode_set(p.mode)
+        return code
 
     cdef int c_chain(self, Pass* p) noexcept nogil:
         # E1 to E9, p.value being the loss.
@@ -124,6 +132,15 @@ cdef class Chain:
         self.weight_gradients(&task)
 
     cdef int c_step(
+            self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
+        # The whole step, with denormals as zero.
+        cdef int code
+        p.mode, p.flushes = fpmode_flush(), True
+        code = self.flushed_step(p, theta, l2, rule)
+        fpmode_set(p.mode)
+        return code
+
+    cdef int flushed_step(
             self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
         # E1 to E9 and the optimizer's step. Weights of dense layers go along E8 without its being
         # formed, where nothing can fail any more; else the gradient is formed, looked at, and the
@@ -210,6 +227,7 @@ cdef class Chain:
         cdef const fastbp_call* call
         cdef Node* node
         cdef char* y
+        cdef fpmode mode
         cdef int i, code = FASTBP_OK
         block.stage = FORWARD
         for i in range(self.count):
@@ -221,7 +239,9 @@ cdef class Chain:
                     block.rows, node.n_in, node.n_out, x, node.pointers[node.weight],
                     node.pointers[1 - node.weight] if node.n_params > 1 else NULL, y)
             elif node.table.body == PYTHON:
+                mode = leave(p)
                 code = self.py_forward(i, p.out != NULL)
+                fpmode_set(mode)
             else:
                 call = self.call_of(&node.call, block, &own)
                 if node.table.body == LAYER:
@@ -240,9 +260,14 @@ cdef class Chain:
         cdef Node* last = &self.nodes[self.count - 1]
         cdef int64_t at = block.first * last.n_out * self.itemsize
         cdef fastbp_call own
+        cdef fpmode mode
+        cdef int code
         block.failed = self.count
         if self.loss_table.python:
-            return self.py_losses(gradient)
+            mode = leave(p)
+            code = self.py_losses(gradient)
+            fpmode_set(mode)
+            return code
         return self.loss_table.loss.loss_and_delta[self.type](
             self.call_of(&self.loss_call, block, &own), last.y + at,
             p.targets + block.first * self.target_bytes, self.loss_values + block.first,
@@ -278,6 +303,7 @@ cdef class Chain:
         cdef const char* y
         cdef const char* dy
         cdef char* dx
+        cdef fpmode mode
         cdef int i, code = FASTBP_OK
         for i in range(self.count - 1, -1, -1):
             node = &self.nodes[i]
@@ -298,7 +324,9 @@ cdef class Chain:
                         0, 0, block.rows, node.n_in, node.n_out, 1, dy, node.n_out,
                         node.pointers[node.weight], node.n_in, 0, dx, node.n_in)
             elif node.table.body == PYTHON:
+                mode = leave(p)
                 code = self.py_backward(i, dx != NULL)
+                fpmode_set(mode)
             else:
                 call = self.call_of(&node.call, block, &own)
                 if node.table.body == LAYER:
@@ -498,6 +526,15 @@ cdef class Chain:
             key: read_only(array) for key, array in buffers.items()}
         context._place = (self.seed, self.step, i, self.nodes[i].call.first_row)
         return context
+
+
+cdef fpmode leave(const Pass* p) noexcept nogil:
+    # The pass's mode, to return to; the caller's is set. Outside the calls that take Python's lock,
+    # so that objects dying there are met by the caller's too.
+    cdef fpmode mode = fpmode_get()
+    if p.flushes:
+        fpmode_set(p.mode)
+    return mode
 
 
 cdef object read_only(object array):

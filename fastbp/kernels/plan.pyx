@@ -414,7 +414,7 @@ cdef void start_pass(
         Pass* p, const char* x, const char* targets, double scale) noexcept nogil:
     # A pass over rows of weight 1 that is no step.
     p.x, p.targets, p.weight, p.out, p.dx = x, targets, NULL, NULL, NULL
-    p.scale, p.value, p.factors_only, p.largest_x = scale, NAN, False, -1
+    p.scale, p.value, p.factors_only, p.largest_x, p.flushes = scale, NAN, False, -1, False
 
 
 def arena(shapes, dtype):

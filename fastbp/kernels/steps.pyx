@@ -103,6 +103,13 @@ cdef class Steps:
             An argument does not fit, the loss or its gradient is not finite, or the network was
             trained with another optimizer. Nothing has changed then.
 
+        Notes
+        -----
+        Denormal numbers, those below the smallest normal one of the dtype (1.2e-38 in float32,
+        2.2e-308 in float64), count as 0, in parameters and the optimizer's state too: some
+        processors take ten times as long with them. Parts written in Python compute in the
+        caller's floating-point mode, which is not changed.
+
         Examples
         --------
         >>> import numpy as np, fastbp as bp

@@ -18,6 +18,7 @@
  * must not keep pointers, and return FASTBP_OK or an error code. All matrices are row-major and
  * C-contiguous unless a leading dimension says otherwise. Outputs are overwritten, never added to.
  * x, params and everything else that is const stay as they are. Outputs overlap no input.
+ * Denormal numbers may count as zero, in operands and results, as they do in step and fit.
  *
  * How it grows: the capsule's name carries the major version. Within it, every struct begins with
  * its size and grows at its end alone, so a plugin may be older or newer than the host: the host

@@ -1,0 +1,253 @@
+"""No call changes its thread's floating-point mode, and parts in Python run in the caller's."""
+
+import ctypes
+import shutil
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+
+import fastbp as bp
+
+SOURCE = """
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+unsigned get(void) { return _mm_getcsr() & ~0x3Fu; } /* without the flags of what has happened */
+void set(unsigned mode) { _mm_setcsr(mode); }
+unsigned flushing(void) { return 0x8040u; }
+unsigned downward(void) { return 0x2000u; }
+#elif defined(__aarch64__)
+unsigned get(void) { unsigned long m; __asm__ volatile("mrs %0, fpcr" : "=r"(m)); return m; }
+void set(unsigned mode) { unsigned long m = mode; __asm__ volatile("msr fpcr, %0" : : "r"(m)); }
+unsigned flushing(void) { return 1u << 24; }
+unsigned downward(void) { return 2u << 22; }
+#else
+#error unknown
+#endif
+"""
+TINY = 1e-40  # a denormal number in float32
+X = np.random.default_rng(0).standard_normal((6, 3)).astype("f4")
+Y = np.array([0, 1, 1, 0, 1, 0])
+
+
+@pytest.fixture(scope="module")
+def mode(tmp_path_factory):
+    """The processor's mode: get(), set(mode), and the bits flushing() and downward()."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    folder = tmp_path_factory.mktemp("mode")
+    (folder / "mode.c").write_text(SOURCE)
+    command = [compiler, "-O1", "-fPIC", "-shared", folder / "mode.c", "-o", folder / "mode.so"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "#error" in done.stderr:
+        pytest.skip("the floating-point mode of this processor is unknown")
+    assert done.returncode == 0, done.stderr
+    library = ctypes.CDLL(str(folder / "mode.so"))
+    for name in ("get", "flushing", "downward"):
+        getattr(library, name).restype = ctypes.c_uint
+    return library
+
+
+class Seen(bp.Layer):
+    """The identity, which notes the mode that it runs in, and raises where it is told to."""
+
+    def __init__(self, get, where=None):
+        self.get, self.where, self.modes = get, where, {}
+
+    def note(self, where):
+        self.modes[where] = self.get()
+        if where == self.where:
+            raise RuntimeError(where)
+
+    def build(self, n_in, dtype):
+        return bp.layers.LayerSpec(n_out=n_in)
+
+    def forward(self, params, x, y, ctx):
+        self.note("forward")
+        y[...] = x
+
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        self.note("backward")
+        if dx is not None:
+            dx[...] = dy
+
+
+class SeenLoss(bp.SoftmaxCrossEntropy):
+    def __init__(self, seen):
+        super().__init__()
+        self._seen = seen
+
+    def loss_and_delta(self, a, targets, delta):
+        self._seen.note("loss")
+        return super().loss_and_delta(a, targets, delta)
+
+
+def large():
+    """A network that steps on several threads, all its weights denormal, and a batch."""
+    net = bp.mlp([300, 200, 120, 10], dtype="float32", rng=0)
+    net.flat[...] *= np.float32(1e-40)
+    rng = np.random.default_rng(1)
+    return net, rng.standard_normal((64, 300), dtype="f4"), rng.integers(0, 10, 64)
+
+
+def steps(net, X, y, what):
+    """One of the calls that a mode could leak out of."""
+    match what:
+        case "step":
+            net.step(X, y, bp.SGD(0.1))
+        case "careful step":
+            net.step(X.tolist(), y.tolist(), bp.SGD(0.1), sample_weight=np.ones(len(X)))
+        case "fit":
+            net.fit(
+                X, y, optimizer=bp.SGD(0.1), epochs=2, batch_size=4, validation_data=(X, y),
+                progress=False,
+            )  # fmt: skip
+        case "forward":
+            net.forward(X)
+        case "predict":
+            net.predict_proba(X), net.predict(X)
+        case "loss":
+            net.loss(X, y)
+        case "gradients":
+            return net.gradients(X, y).flat, net.vjp(X, np.ones((len(X), net.n_out), "f4")).flat
+        case "loss_and_grad":
+            net.loss_and_grad(X, y)
+
+
+CALLS = ["step", "careful step", "fit", "forward", "predict", "loss", "gradients", "loss_and_grad"]
+
+
+@pytest.mark.parametrize("what", CALLS)
+@pytest.mark.parametrize("wanted", ["usual", "flushing", "downward"])
+@pytest.mark.parametrize("thread", ["main", "other"])
+def test_a_call_leaves_the_mode_as_it_was(mode, what, wanted, thread):
+    found = []
+
+    def work():
+        usual = mode.get()
+        before = usual if wanted == "usual" else usual | getattr(mode, wanted)()
+        net = bp.mlp([3, 4, 2], dtype="float32", rng=0)
+        big = large()
+        mode.set(before)
+        try:
+            for _ in range(2):  # the second step is the one without Python
+                steps(net, X, Y, what)
+            with bp.thread_limit(2):
+                steps(*big, what)
+            found.append((mode.get(), before))
+        finally:
+            mode.set(usual)
+
+    if thread == "main":
+        work()
+    else:
+        other = threading.Thread(target=work)
+        other.start()
+        other.join()
+    assert len(found) == 1
+    assert found[0][0] == found[0][1]
+
+
+@pytest.mark.parametrize("how", ["step", "careful step", "fit"])
+def test_a_failing_call_leaves_the_mode_as_it_was(mode, how):
+    before = mode.get()
+    net = bp.mlp([3, 4, 2], loss="squared_error", dtype="float32", rng=0)
+    y = np.zeros((6, 2), "f4")
+    net.step(X, y, bp.SGD(0.1))
+    broken = X.copy()
+    broken[3, 1] = np.nan
+    with pytest.raises(bp.NonFiniteError):
+        steps(net, broken, y, how)
+    assert mode.get() == before
+    net.flat[...] = 1e38  # what leaves the first layer, or its loss, has no finite value
+    with pytest.raises(bp.NonFiniteError):
+        steps(net, X, y, how)
+    assert mode.get() == before
+
+
+@pytest.mark.parametrize("where", ["forward", "loss", "backward"])
+@pytest.mark.parametrize("how", ["step", "fit"])
+def test_a_part_in_python_that_raises_leaves_the_mode_as_it_was(mode, where, how):
+    before = mode.get()
+    seen = Seen(mode.get, where)
+    net = bp.Network(3, [bp.Dense(2), seen], loss=SeenLoss(seen), dtype="float32", rng=0)
+    with pytest.raises(bp.PluginCallError, match=where):
+        steps(net, X, Y, how)
+    assert mode.get() == before
+    assert seen.modes[where] == before
+
+
+@pytest.mark.parametrize("what", CALLS)
+@pytest.mark.parametrize("wanted", ["usual", "flushing"])
+def test_parts_in_python_run_in_the_callers_mode(mode, what, wanted):
+    usual = mode.get()
+    before = usual if wanted == "usual" else usual | mode.flushing()
+    seen = Seen(mode.get)
+    layers = [bp.Dense(4), seen, bp.ReLU(), bp.Dense(2)]
+    net = bp.Network(3, layers, loss=SeenLoss(seen), dtype="float32", rng=0)
+    mode.set(before)
+    try:
+        steps(net, X, Y, what)
+    finally:
+        mode.set(usual)
+    assert set(seen.modes.values()) == {before}
+    assert seen.modes.keys() >= {"forward"}
+
+
+def test_an_update_and_a_callback_in_python_run_in_the_callers_mode(mode):
+    modes = []
+
+    class Seeing(bp.SGD):
+        def update(self, theta, grad, state):
+            modes.append(mode.get())
+
+    net = bp.mlp([3, 2], dtype="float32", rng=0)
+    net.fit(
+        X, Y, optimizer=Seeing(0.1), epochs=2, progress=False,
+        callbacks=[lambda net, history: modes.append(mode.get()) and None],
+    )  # fmt: skip
+    assert len(modes) == 4
+    assert set(modes) == {mode.get()}
+
+
+def test_c_goes_on_flushing_after_a_part_in_python(mode):
+    net = bp.Network(
+        2, [bp.Dense(2), Seen(mode.get), bp.Dense(2)], loss="squared_error", dtype="float32", rng=0
+    )
+    net.flat[...] = 1
+    net.params["dense2.b"][...] = 0
+    net.params["dense2.W"][...] = np.float32(TINY)
+    assert not net.forward(np.ones((1, 2), "f4")).any()
+
+
+def test_a_step_on_every_thread_takes_denormals_as_zero(mode):
+    for threads in (1, 2, 3):
+        for _ in range(20):  # until a helper was quick enough to take a part
+            net, X, y = large()
+            biases = [name for name in net.params if name.endswith(".b")]
+            assert (net.flat != 0).mean() > 0.9
+            with bp.thread_limit(threads):
+                net.step(X, y, bp.SGD(0.1))
+            for name in set(net.params) - set(biases):
+                assert not net.params[name].any()  # no h but 0, so that no gradient moves them
+            assert net.params[biases[-1]].all()
+
+
+def test_forward_on_every_thread_takes_denormals_as_zero(mode):
+    net, X, _ = large()
+    for threads in (1, 2, 3):
+        for _ in range(20):
+            with bp.thread_limit(threads):
+                assert not net.forward(X).any()
+
+
+def test_gradients_and_losses_take_denormals_as_they_are():
+    net = bp.Network(1, [bp.Dense(1, bias=False)], loss="squared_error", dtype="float32", rng=0)
+    net.flat[...] = np.float32(TINY)
+    x, t = np.ones((1, 1), "f4"), np.zeros((1, 1), "f4")
+    g = net.gradients(x, t)
+    assert g.W[1] == g.a[1] == net.flat == np.float32(TINY)  # a - t, by hand
+    assert net.loss_and_grad(x, t)[1] == np.float32(TINY)
+    assert net.vjp(x, np.full((1, 1), TINY, "f4")).W[1] == np.float32(TINY)
