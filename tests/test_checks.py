@@ -370,3 +370,13 @@ def test_choice():
     for bad in ("c", None, 1, np.array(["a", "b"])):
         with pytest.raises(ConfigError, match=r"^mode: got .*; wanted 'a' or 'b'$"):
             checks.choice("mode", bad, ("a", "b"))
+
+
+@pytest.mark.parametrize("value", [0, -3, 1025, 2.0, "4", None, True, np.bool_(True)])
+def test_a_number_of_threads_is_refused(value):
+    wanted = "a whole number >= 1 and <= 1024"
+    raises(ConfigError, f"n: got {value!r}; wanted {wanted}", checks.threads, value, name="n")
+
+
+def test_a_number_of_threads_is_taken():
+    assert [checks.threads(n) for n in (1, np.int8(3), 1024)] == [1, 3, 1024]
