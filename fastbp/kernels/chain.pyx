@@ -106,7 +106,9 @@ cdef class Chain:
     cdef int c_forward(self, Pass* p) noexcept nogil:
         # E1 and E2.
         cdef int code
-        p.mode, p.flushes = fpmode_flush(), True
+        if not p.flushes:
+            return self.run_blocks(p, run_forward)
+        p.mode = fpmode_flush()
         code = self.run_blocks(p, run_forward)
         fpmode_set(p.mode)
         return code

@@ -184,14 +184,18 @@ cdef class Plan(Chain):
         self._params = [{key: read_only(array) for key, array in views.items()} for views in params]
         self._buffers, self._theta = buffers, theta
 
-    def forward(self, x, bint training=False, out=None, int64_t first_row=0):
-        """E1 and E2, layer by layer: fills y and returns h_L (in `out` when given)."""
+    def forward(self, x, bint training=False, out=None, int64_t first_row=0, bint exact=False):
+        """E1 and E2, layer by layer: fills y and returns h_L (in `out` when given).
+
+        Denormal numbers count as zero, unless `exact`.
+        """
         cdef Pass p
         cdef int code
         start_pass(&p, <const char*>pointer(x), NULL, 1)
         self._use(len(x), training, first_row)
         if out is not None:
             p.out = <char*>pointer(out)
+        p.flushes = not exact
         self._x, self._out = x, out
         with nogil:
             code = self.c_forward(&p)
