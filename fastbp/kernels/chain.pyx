@@ -155,7 +155,9 @@ cdef class Chain:
         p.stage = GRADIENT
         if not isfinite(p.value):
             return FASTBP_NON_FINITE
-        if rule.kind != RULE_NONE and self.rows <= STEP_DEPTH and self.bounded(p, l2):
+        if (rule.kind != RULE_NONE and self.rows <= STEP_DEPTH
+                and self.apart(p.x, theta) and self.apart(p.x, rule.m) and self.apart(p.x, rule.v)
+                and self.bounded(p, l2)):
             p.stage = DONE
             task.p, task.theta = p, theta
             memcpy(&task.rule, rule, sizeof(update_rule))
@@ -369,6 +371,13 @@ cdef class Chain:
                     block.rows * node.n_out, node.dy + first * node.n_out)
 
     # Sums over the batch, and the step
+
+    cdef bint apart(self, const char* x, const void* vector) noexcept nogil:
+        # Whether x shares no memory with theta or the optimizer's memory: a step would change h_0
+        # while E8 still reads it.
+        cdef const char* start = <const char*>vector
+        return (x + self.rows * self.nodes[0].n_in * self.itemsize <= start
+                or start + self.size * self.itemsize <= x)
 
     cdef bint bounded(self, const Pass* p, double l2) noexcept nogil:
         # Whether every entry of the gradient is finite, those of E8, E9 by a bound: |Σ_n delta h|

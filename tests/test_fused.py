@@ -1,0 +1,143 @@
+"""The step along E8 without forming it, the same with the gradient formed first, and the reference.
+
+All three start a step from the same numbers, so that only this step's rounding lies between them.
+"""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastbp as bp
+from fastbp.kernels.product import instruction_sets
+
+ON_AN_INSTRUCTION_SET = """
+import itertools, sys
+import numpy as np, fastbp as bp
+from fastbp import reference
+from fastbp.kernels.product import instruction_set
+assert instruction_set() == sys.argv[1]
+
+class FormedSGD(bp.SGD):
+    def update(self, theta, grad, state):  # no rule, so the gradient is formed first
+        super().update(theta, grad, state)
+
+class FormedAdam(bp.Adam):
+    def update(self, theta, grad, state):
+        super().update(theta, grad, state)
+
+OPTIMIZERS = [
+    (bp.SGD, FormedSGD, dict(lr=0.05)),
+    (bp.SGD, FormedSGD, dict(lr=0.05, weight_decay=0.1)),
+    (bp.SGD, FormedSGD, dict(lr=0.05, momentum=0.9, weight_decay=0.1)),
+    (bp.SGD, FormedSGD, dict(lr=0.05, momentum=0.9, nesterov=True)),
+    # eps keeps the quotient from magnifying the rounding of a gradient near 0
+    (bp.Adam, FormedAdam, dict(lr=0.03, eps=0.1, weight_decay=0.1)),
+]
+
+def by_hand(theta, g, s, t, lr, momentum=0, nesterov=False, weight_decay=0, eps=None):
+    # the optimizers' formulas in double: theta and state after the t-th step
+    g = g + weight_decay * theta
+    if eps is not None:
+        m, v = 0.9 * s["m"] + 0.1 * g, 0.999 * s["v"] + 0.001 * g * g
+        root = np.sqrt(v / (1 - 0.999**t))
+        return theta - lr * m / (1 - 0.9**t) / (root + eps), {"m": m, "v": v}
+    if not momentum:
+        return theta - lr * g, {}
+    v = momentum * s["v"] + g
+    return theta - lr * (g + momentum * v if nesterov else v), {"v": v}
+
+def numbers(net):
+    arrays = net.optimizer_state.arrays if net.optimizer_state else {}
+    return net.flat.astype(float), {key: array.astype(float) for key, array in arrays.items()}
+
+def near(got, wanted, bound):
+    for a, b in [(got[0], wanted[0]), *((got[1][key], wanted[1][key]) for key in wanted[1])]:
+        assert np.abs(a - b).max() <= bound * max(1, np.abs(b).max()), case
+
+rng = np.random.default_rng(0)
+everything = itertools.product(
+    OPTIMIZERS, (0.0, 0.05), ("float32", "float64"), (bp.ReLU, bp.Tanh, bp.Sigmoid), (True, False),
+    (1, 2, 7, 33, 64, 200, 513))
+for case in everything:
+    (kind, formed_kind, settings), l2, dtype, g, bias, batch = case
+    layers = [bp.Dense(17, bias=bias), g(), bp.Dense(33, bias=bias), g(), bp.Dense(3, bias=bias)]
+    fused, formed = (bp.Network(9, layers, dtype=dtype, l2=l2, rng=1) for _ in range(2))
+    eps = np.finfo(dtype).eps
+    for t in (1, 2, 3):
+        X, y = rng.standard_normal((batch, 9)).astype(dtype), rng.integers(0, 3, batch)
+        theta, state = numbers(fused)
+        state = state or {slot: 0 for slot in kind(**settings).slots}
+        at, chain = 0, []
+        for k, (n_in, n_out) in enumerate([(9, 17), (17, 33), (33, 3)]):
+            W = theta[at:at + n_in * n_out].reshape(n_out, n_in)
+            at += W.size
+            b = theta[at:at + n_out] if bias else None
+            at += n_out if bias else 0
+            chain.append((W, b, g.__name__.lower() if k < 2 else None))
+        exact = reference.gradients(X.astype(float), y, chain, l2=l2)
+        parts = [(exact.W[k], exact.b[k]) if bias else (exact.W[k],) for k in (1, 2, 3)]
+        gradient = np.concatenate([part.ravel() for pair in parts for part in pair])
+        if t > 1:
+            fused._plan.flat[:] = np.nan
+        losses = fused.step(X, y, kind(**settings)), formed.step(X, y, formed_kind(**settings))
+        assert losses[0] == losses[1] and abs(losses[0] / exact.loss - 1) < 64 * eps, case
+        if t > 1:  # W of the first layer is formed where it has to be, and nowhere else
+            assert np.isnan(fused._plan.flat[:9 * 17]).all() == (batch <= 512), case
+        near(numbers(fused), numbers(formed), 16 * eps)
+        near(numbers(fused), by_hand(theta, gradient, state, t, **settings), 64 * eps)
+        formed.flat = fused.flat
+        for key, array in fused.optimizer_state.arrays.items():
+            formed.optimizer_state.arrays[key][:] = array
+"""
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_formed_or_not_the_step_is_the_references(isa):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", ON_AN_INSTRUCTION_SET, isa],
+        env={**os.environ, "FASTBP_ISA": isa},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_gradient_near_overflow_is_formed_and_the_step_is_right():
+    """|delta| |h| is beyond the bound under which a gradient is not looked at, and yet finite."""
+    net = bp.mlp([4, 1], loss="squared_error", rng=0)
+    X, y, opt = np.full((2, 4), 1e18, np.float32), np.full(2, -1e20, np.float32), bp.SGD(2e-38)
+    net.step(X / 1e10, y, opt)
+    net._plan.flat[:] = np.nan
+    W, b = (net.params[name].astype(float) for name in ("dense1.W", "dense1.b"))
+    net.step(X, y, opt)
+    assert np.isfinite(net._plan.flat).all()  # formed
+    wanted = W - 2e-38 * (X.astype(float) @ W[0] + b + 1e20)[0] * 1e18
+    assert 1 < np.abs(wanted).max() < 100
+    np.testing.assert_allclose(net.params["dense1.W"], wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "slot"),
+    [(bp.SGD(0.5), None), (bp.SGD(0.5, momentum=0.9), None), (bp.Adam(0.1), None),
+     (bp.SGD(0.5, momentum=0.9), "v"), (bp.Adam(0.1), "m"), (bp.Adam(0.1), "v")],
+)  # fmt: skip
+def test_x_may_be_memory_that_the_step_writes_to(optimizer, slot):
+    """The weights of a layer, or its momentum, as rows of input: the step sees them as before."""
+    nets = [bp.mlp([64, 64, 3], dtype="float64", rng=0) for _ in range(3)]
+    y = np.arange(64) % 3
+    for net in nets:
+        net.step(np.eye(64), y, optimizer)
+
+    def memory(net):
+        array = net.flat if slot is None else net.optimizer_state.arrays[slot]
+        return array[: 64 * 64].reshape(64, 64)
+
+    nets[0].step(memory(nets[0]), y, optimizer)
+    nets[1].step(memory(nets[1]).copy(), y, optimizer)
+    nets[2].step(memory(nets[2]), [*y], optimizer)  # a list: the careful way
+    for net in nets[::2]:
+        np.testing.assert_allclose(net.flat, nets[1].flat, rtol=0, atol=1e-12)
