@@ -119,7 +119,7 @@ cdef class Chain:
         const char* dy, char* dx) noexcept nogil
     cdef void measure_block(self, Pass* p, Block* block) noexcept nogil
     cdef bint apart(self, const char* x, const void* vector) noexcept nogil
-    cdef bint bounded(self, const Pass* p, double l2) noexcept nogil
+    cdef bint bounded(self, const Pass* p, const update_rule* rule, double l2) noexcept nogil
     cdef void form_gradients(self, Pass* p) noexcept nogil
     cdef void weight_gradients(self, Task* task) noexcept nogil
     cdef void weight_gradient(

@@ -157,7 +157,7 @@ cdef class Chain:
             return FASTBP_NON_FINITE
         if (rule.kind != RULE_NONE and self.rows <= STEP_DEPTH
                 and self.apart(p.x, theta) and self.apart(p.x, rule.m) and self.apart(p.x, rule.v)
-                and self.bounded(p, l2)):
+                and self.bounded(p, rule, l2)):
             p.stage = DONE
             task.p, task.theta = p, theta
             memcpy(&task.rule, rule, sizeof(update_rule))
@@ -379,12 +379,15 @@ cdef class Chain:
         return (x + self.rows * self.nodes[0].n_in * self.itemsize <= start
                 or start + self.size * self.itemsize <= x)
 
-    cdef bint bounded(self, const Pass* p, double l2) noexcept nogil:
+    cdef bint bounded(self, const Pass* p, const update_rule* rule, double l2) noexcept nogil:
         # Whether every entry of the gradient is finite, those of E8, E9 by a bound: |Σ_n delta h|
-        # is at most rows max|delta| max|h|. NaN compares as False.
+        # is at most rows max|delta| max|h|; and the factor of W that decay and l2 make together.
+        # NaN compares as False.
         cdef Node* node
         cdef double h, delta
         cdef int i, j
+        if not rule.decay + 2 * l2 < BOUND[self.type]:
+            return False
         for i in range(self.count):
             node = &self.nodes[i]
             if node.affine and l2 != 0 and not 2 * l2 * self.own.largest(
@@ -397,8 +400,8 @@ cdef class Chain:
                         return False
                 continue
             for j in range(node.n_params):
-                if not isfinite(
-                        self.own.largest(node.sizes[j], node.pointers[node.n_params + j])):
+                if not (self.own.largest(node.sizes[j], node.pointers[node.n_params + j])
+                        < BOUND[self.type]):
                     return False
         return True
 

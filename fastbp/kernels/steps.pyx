@@ -272,7 +272,7 @@ cdef class Steps:
         plan.loss_call.row_scale = plan.row_scale
         plan.seed = self._seed
         start_pass(&p, some_x, some_targets, 0)
-        p.weight, p.largest_x = some_weights, plan.own.largest(N * plan.n_in, all_x)
+        p.weight = some_weights
         with self._lock, nogil:
             end = now() + seconds
             while first + done < steps and (done == 0 or now() < end):
@@ -290,6 +290,7 @@ cdef class Steps:
                             plan.row_scale[n] if plan.type else <float>plan.row_scale[n]):
                         code = -1  # an error that the careful way words
                 if code == FASTBP_OK:
+                    p.largest_x = plan.own.largest(rows * plan.n_in, some_x)
                     plan.step = step + done
                     plan.c_use(rows, True, 0)
                     count_step(&self.rule, step + done + 1)

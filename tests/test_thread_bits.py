@@ -1,0 +1,74 @@
+"""The number of threads changes no bit, on no instruction set; and the bits are the reference's."""
+
+import pytest
+
+from fastbp.kernels.product import instruction_sets
+
+FUZZ = """
+import numpy as np, fastbp as bp
+from fastbp import reference
+from fastbp.kernels.product import instruction_set
+from fastbp.kernels.threads import warm_helpers
+assert instruction_set() == ISA
+
+def work(net, X, y, weight, optimizer):
+    net = net.copy()
+    g = net.gradients(X, y, sample_weight=weight, input_gradient=True)
+    yield from (net.forward(X), net.loss(X, y), g.loss, g.flat, g.x, *g.a.values(), *g.h.values())
+    for _ in range(3):
+        yield net.step(X, y, optimizer)
+    yield net.step(X, y, optimizer, sample_weight=weight)
+    yield net.flat.copy()
+    size = len(X) // 2 + 1
+    yield net.fit(X, y, optimizer=optimizer, epochs=2, batch_size=size, rng=0, progress=False).loss
+    yield from (net.flat, *net.optimizer_state.arrays.values(), net.forward(X))
+
+rng = np.random.default_rng(2)
+OPTIMIZERS = [bp.SGD(0.1), bp.SGD(0.1, momentum=0.9, nesterov=True), bp.Adam(0.01)]
+# every one of them has more multiply-adds than one thread is given
+SHAPES = [
+    ([65, 129, 67], "tanh", 65), ([301, 257, 5], "relu", 33), ([33, 97, 101, 10], "sigmoid", 513),
+    ([700, 1500, 1], "tanh", 2), ([1000, 17, 3], "relu", 61), ([5, 1003, 11], "tanh", 199)]
+for _ in range(3):
+    *sizes, batch = map(int, rng.integers(100, 300, 4))
+    SHAPES.append((sizes, "tanh", batch))
+helped = False
+for number, (sizes, g, batch) in enumerate(SHAPES):
+    for dtype in ("float32", "float64"):
+        loss = "squared_error" if sizes[-1] == 1 else "softmax_cross_entropy"
+        net = bp.mlp(sizes, g, loss=loss, dtype=dtype, l2=0.01 * (number % 2), rng=number)
+        X = rng.standard_normal((batch, sizes[0])).astype(dtype)
+        y = (rng.standard_normal((batch, 1)).astype(dtype) if sizes[-1] == 1
+             else rng.integers(0, sizes[-1], batch))
+        weight, optimizer = rng.integers(0, 3, batch), OPTIMIZERS[number % 3]
+        weight[:2] = 1
+        case = sizes, batch, dtype
+        results = {}
+        for threads in (1, 2, 3, 4, 7):
+            with bp.thread_limit(threads):
+                net.step(X, y, bp.SGD(1e-30))
+                helped |= warm_helpers() > 0
+                net.reset_optimizer()
+                results[threads] = [np.asarray(one).tobytes() for one in work(
+                    net, X, y, weight, optimizer)]
+                same = [a == b for a, b in zip(results[threads], results[1], strict=True)]
+                assert all(same), (case, threads, same)
+                gradient = net.loss_and_grad(X, y)[1]
+        layers, k = [], len(sizes) - 1
+        for i in range(1, k + 1):
+            W, b = (net.params[f"dense{i}.{name}"].astype(float) for name in "Wb")
+            layers.append((W, b, g if i < k else None))
+        wide = y.astype(float) if y.ndim == 2 else y
+        g64 = reference.gradients(X.astype(float), wide, layers, loss, l2=net.l2)
+        exact = np.concatenate([
+            part.ravel() for i in range(1, k + 1) for part in (g64.W[i], g64.b[i])])
+        error = np.abs(gradient - exact).max() / np.abs(exact).max()
+        assert error < 100 * np.finfo(dtype).eps, (case, error)
+assert helped
+"""
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_any_number_of_threads_gives_the_same_bits(python, isa):
+    done = python(f"ISA = {isa!r}{FUZZ}", FASTBP_ISA=isa)
+    assert done.returncode == 0, done.stderr
