@@ -5,9 +5,10 @@ whole chain on one thread; E8 and E9, sums over the batch, are divided by the ro
 Neither changes a bit. A part with a C table is called without Python's lock; for a part written in
 Python the lock is taken for that call alone.
 
-In a step and in a forward pass for its own sake denormal numbers count as zero, since some processors
-take ten times as long with them. Afterwards, and for each part written in Python, the thread has the
-caller's floating-point mode. What gives gradients, losses or y_hat to users runs in that mode.
+In a step and in a forward pass for its own sake denormal numbers count as zero, since some
+processors take ten times as long with them. Afterwards, and for each part written in Python, the
+thread has the caller's floating-point mode. What gives gradients, losses or y_hat to users runs in
+that mode.
 """
 
 from libc.math cimport isfinite, isnan
