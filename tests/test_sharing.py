@@ -63,7 +63,7 @@ def same(net, turn):
         other.fit(X, y, optimizer=bp.Adam(0.01), epochs=1, shuffle=False, progress=False)
     return (other.flat == net.flat).all()
 """
-    done = python(LARGE + same + code)
+    done = python(LARGE + same + code, OPENBLAS_NUM_THREADS="1")  # whose threads count too
     assert done.stdout == "fine\n", done.stderr
 
 
