@@ -26,7 +26,8 @@ def run(row: Row, modules: Mapping[str, ModuleType], rounds: int) -> Any:
             entries[f"{name} {n}"] = Entry(step.__call__, partial(module.threads, n))
         if not module.COUNTS:
             entries[f"{name} all"] = Entry(step.__call__)
-    seconds = in_turn(entries, rounds)
+    # a BLAS library's threads wait awake for up to 30 ms after their last work
+    seconds = in_turn(entries, rounds, rest=0.06)
     speedup = {
         name: ratio(seconds[f"{name} 1"], seconds[f"{name} 2"])
         for name in steps

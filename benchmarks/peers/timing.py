@@ -22,14 +22,17 @@ class Entry(NamedTuple):
     context: Callable[[], Any] = nullcontext
 
 
-def in_turn(entries: Mapping[str, Entry], rounds: int) -> dict[str, list[float]]:
-    """Seconds a call of each entry, by round."""
+def in_turn(
+    entries: Mapping[str, Entry], rounds: int, rest: float = 0.0
+) -> dict[str, list[float]]:
+    """Seconds a call of each entry, by round; `rest` seconds of sleep before each turn."""
     calls = {name: _calls(entry) for name, entry in entries.items()}
     seconds: dict[str, list[float]] = {name: [] for name in entries}
     for _ in range(rounds):
         for name, entry in entries.items():
+            time.sleep(rest)
             with entry.context():
-                entry.call()  # its arrays into the cache; time for others' threads to fall asleep
+                entry.call()  # its arrays into the cache
                 seconds[name].append(_seconds(entry.call, calls[name]))
     return seconds
 

@@ -119,24 +119,38 @@ cdef class Steps:
         >>> bool(net.loss(X, y) < first)
         True
         """
-        cdef const char* targets
-        cdef const char* x
-        cdef int64_t rows
-        cdef double value, largest_x
-        if sample_weight is None and threads is None and self.bound(optimizer):
-            if (plain(X, 2, self._plan.type_number)
-                    and cnp.PyArray_DIM(X, 1) == self._plan.n_in):
-                rows = cnp.PyArray_DIM(X, 0)
-                x = cnp.PyArray_BYTES(X)
-                targets = self.targets_of(y, rows)
-                if targets != NULL:
-                    largest_x = self._plan.own.largest(rows * self._plan.n_in, x)
-                    if isfinite(largest_x):
-                        self._plan._x = X
-                        self._plan.most_threads = 0
-                        self.run(x, largest_x, targets, rows, &value)
+        cdef double value
+        if (sample_weight is None and threads is None and self.bound(optimizer, 0)
+                and plain(X, 2, self._plan.type_number)):
+            if cnp.PyArray_DIM(X, 0) * self._plan.size < SMALL:
+                # nobody else runs meanwhile: Python's lock is kept
+                if self.take(X, y, &value):
+                    return value
+            else:
+                with self._lock:  # whoever had it may have changed everything
+                    if self.bound(optimizer, 1) and self.take(X, y, &value):
                         return value
         return self._step_carefully(X, y, optimizer, sample_weight, threads)
+
+    cdef bint take(self, X, y, double* value) except -1:
+        # One step on these rows, if they are just as the plan wants them.
+        cdef Plan plan = self._plan
+        cdef const char* targets
+        cdef const char* x
+        cdef double largest_x
+        cdef int64_t rows
+        if not plain(X, 2, plan.type_number) or cnp.PyArray_DIM(X, 1) != plan.n_in:
+            return False
+        rows, x = cnp.PyArray_DIM(X, 0), cnp.PyArray_BYTES(X)
+        targets = self.targets_of(y, rows)
+        if targets == NULL:
+            return False
+        largest_x = plan.own.largest(rows * plan.n_in, x)
+        if not isfinite(largest_x):
+            return False
+        plan._x, plan.most_threads = X, 0
+        self.run(x, largest_x, targets, rows, value)
+        return True
 
     def _remember(self, optimizer, OptimizerState state, rule):
         """Step by this rule of the optimizer's from now on, on this state's arrays."""
@@ -151,26 +165,28 @@ cdef class Steps:
         self.rule.v = pointer(self.slot_arrays[1]) if len(self.slots) > 1 else NULL
         self.bound_flat, self.state, self.optimizer = self._flat, state, optimizer
 
-    cdef bint bound(self, optimizer) except -1:
-        # Whether this is the optimizer of the last step, and nothing that it works on was replaced.
-        cdef Plan plan = self._plan
+    cdef bint bound(self, optimizer, int depth) except -1:
+        # Whether this is the optimizer of the last step, and nothing that it works on was replaced,
+        # and whether the lock was taken as often as the caller says. Nothing that may let another
+        # thread run comes after the comparison of the optimizers.
+        cdef Plan plan
         cdef int i
-        if (plan is None or self.optimizer is None or self._lock.depth or not plan.in_c
-                or plan._theta is not self._flat or self.bound_flat is not self._flat
-                or self.optimizer_state is not self.state):
+        if self.optimizer is None:
             return False
         if optimizer is not self.optimizer and (
                 type(optimizer) is not type(self.optimizer)
                 or optimizer.__dict__ != self.optimizer.__dict__):
             return False
+        plan = self._plan
+        if (plan is None or self.optimizer is None or self._lock.depth != depth or not plan.in_c
+                or plan._theta is not self._flat or self.bound_flat is not self._flat
+                or self.optimizer_state is not self.state
+                or plan._dy is None or plan.flat is None):
+            return False
         arrays = self.state.arrays
         for i in range(len(<tuple>self.slots)):
             if arrays.get((<tuple>self.slots)[i]) is not (<list>self.slot_arrays)[i]:
                 return False
-        if plan._dy is None:
-            plan._need_dy(True)
-        if plan.flat is None:
-            plan._need_gradient()
         return True
 
     cdef const char* targets_of(self, y, int64_t rows) except? NULL:
@@ -206,7 +222,7 @@ cdef class Steps:
     cdef int run(
             self, const char* x, double largest_x, const char* targets, int64_t rows,
             double* value) except -1:
-        # One step on checked rows of weight 1.
+        # One step on checked rows of weight 1; a large one is made with the lock.
         cdef Plan plan = self._plan
         cdef char* theta = <char*>self.rule.theta
         cdef double l2 = self._l2
@@ -226,9 +242,8 @@ cdef class Steps:
         if rows * plan.size < SMALL:
             code = plan.c_step(&p, theta, l2, &self.rule)
         else:
-            with self._lock:
-                with nogil:
-                    code = plan.c_step(&p, theta, l2, &self.rule)
+            with nogil:
+                code = plan.c_step(&p, theta, l2, &self.rule)
         if code != FASTBP_OK:
             plan._raise_at(code, p.stage, None, p.value)
         self.state.steps += 1
@@ -245,10 +260,18 @@ cdef class Steps:
         `running` plus Σ loss · r / N over them, the last loss, and the error that stopped them or
         None. No step is made where only the careful way can make it.
         """
+        with self._lock:
+            return self.run_epoch(
+                optimizer, batch, order, x, first, total_weight, running, seconds, threads)
+
+    cdef tuple run_epoch(
+            self, optimizer, batch, const int64_t[::1] order, x, int64_t first, double total_weight,
+            double running, double seconds, int threads):
+        # _run_epoch with the lock taken.
         cdef Plan plan = self._plan
         cdef int64_t N = batch.x.shape[0], size = x.shape[0], steps = (N + size - 1) // size
         cdef int64_t start = 0, rows = 0, n
-        if not self.bound(optimizer) or size > plan.capacity:
+        if not self.bound(optimizer, 1) or size > plan.capacity:
             return 0, running, NAN, None
         taken = np.empty_like(batch.targets, shape=(size, *batch.targets.shape[1:]))
         weights = None if batch.weight is None else np.empty(size)
@@ -266,14 +289,13 @@ cdef class Steps:
         cdef int code = FASTBP_OK
         if weights is not None:
             all_weights, some_weights = <double*>pointer(batch.weight), <double*>pointer(weights)
-        plan._x = x
-        plan.most_threads = threads
+        plan._x, plan.most_threads = x, threads
         plan._targets_of(taken)
         plan.loss_call.row_scale = plan.row_scale
         plan.seed = self._seed
         start_pass(&p, some_x, some_targets, 0)
         p.weight = some_weights
-        with self._lock, nogil:
+        with nogil:
             end = now() + seconds
             while first + done < steps and (done == 0 or now() < end):
                 start = (first + done) * size
