@@ -22,9 +22,7 @@ class Entry(NamedTuple):
     context: Callable[[], Any] = nullcontext
 
 
-def in_turn(
-    entries: Mapping[str, Entry], rounds: int, rest: float = 0.0
-) -> dict[str, list[float]]:
+def in_turn(entries: Mapping[str, Entry], rounds: int, rest: float = 0.0) -> dict[str, list[float]]:
     """Seconds a call of each entry, by round; `rest` seconds of sleep before each turn."""
     calls = {name: _calls(entry) for name, entry in entries.items()}
     seconds: dict[str, list[float]] = {name: [] for name in entries}
