@@ -384,7 +384,12 @@ class Network(Inference):
         return plan, np.empty((rows, self.n_in), self.dtype) if wanted else None
 
     def _step_carefully(
-        self, X: Any, y: Any, optimizer: Optimizer, sample_weight: Any, threads: int | None
+        self,
+        X: Any,
+        y: Any,
+        optimizer: Optimizer,
+        sample_weight: Any,
+        threads: int | None = None,
     ) -> float:
         """A step whose arguments are not what the plan can take as they are."""
         trainer.check_optimizer(optimizer)
