@@ -19,7 +19,7 @@ cdef extern from "src/dense.h" nogil:
     bint dense_runs(int number)
 
 # Multiply-adds from which BLAS is faster than the own kernels: no such size was found. On one
-# thread they were ahead from 32 x 64 x 64 to 512 x 2048 x 2048, at 0.8 to 0.98 of the FMA peak
+# thread they were ahead from 32 x 64 x 64 to 512 x 2048 x 2048, at 0.75 to 0.98 of the FMA peak
 # against 0.4 to 0.8.
 cdef double CROSSOVER = float("inf")
 

@@ -2,8 +2,9 @@
  * become vector code.
  *
  * x = n ln 2 + r with |r| <= ln 2 / 2. e^r - 1 is r + r² q(r), q the polynomial of degree 9 with
- * the least largest error in e^r, which is 4e-18. Measured against long double: exp and log1p are
- * within 1, tanh within 2.5 units in the last place of double.
+ * the least largest error in e^r, which is 4e-18. Measured against long double on six million
+ * numbers, in units in the last place of double: exp is within 1.1, log1p within 1.9, tanh within
+ * 2.7, the logistic function within 2.4.
  */
 #ifndef FASTBP_EXP_H
 #define FASTBP_EXP_H
