@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastbp import checkpoint, checks, plugins
+from fastbp import checkpoint, checks, memory, plugins
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
 from fastbp.kernels.plan import Plan
@@ -36,7 +36,7 @@ class Parameters(Steps):
         if layout.size > LARGEST:
             raise ConfigError(f"layers: got {layout.size} parameters; wanted at most {LARGEST}")
         self._layout, self._loss, self._l2 = layout, loss, l2
-        self._bind(np.zeros(layout.size, layout.dtype), layout.buffers())
+        self._bind(memory.zeros(layout.size, layout.dtype), layout.buffers())
         self._rng = np.random.Generator(np.random.PCG64(0))
         self._seed = 0  # keys the layers' random numbers
         self.optimizer_state = None
@@ -197,4 +197,6 @@ class Parameters(Steps):
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
-        self._bind(state["_flat"], state["_buffers"])
+        flat = memory.zeros(state["_flat"].size, state["_flat"].dtype)
+        flat[:] = state["_flat"]
+        self._bind(flat, state["_buffers"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import checks, plugins
+from fastbp import checks, memory, plugins
 from fastbp.batch import Batch, generator
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, FastbpError, NonFiniteError
@@ -133,7 +133,7 @@ def fit(
     order_rng = network._rng if rng is None else generator("rng", rng)
     N, total_weight = len(data.x), data.total_weight()
     size = min(batch_size, N)
-    x = np.empty((size, network.n_in), network.dtype)
+    x = memory.arena([(size, network.n_in)], network.dtype)[0]
     order = np.arange(N)
     history = History()
     steps = -(-N // size)
@@ -174,6 +174,8 @@ def fit(
             history.loss.append(running)
             history.seconds.append(time.perf_counter() - started)
             interrupted()
+            if validation is None and not callbacks:
+                continue
             with _interruptible():
                 if validation is not None:
                     loss, accuracy = evaluate(network, validation, threads)

@@ -17,3 +17,5 @@ cdef object run_loss(Builtin part, object a, object targets, object delta, int t
 
 # Whether this is the table of fastbp's own dense layer, for which the plan has kernels of its own.
 cdef bint is_dense(const fastbp_layer* table) noexcept nogil
+# Likewise of fastbp's own ReLU, which goes along with the products.
+cdef bint is_relu(const fastbp_elementwise* table) noexcept nogil

@@ -86,6 +86,10 @@ cdef bint is_dense(const fastbp_layer* table) noexcept nogil:
     return table.backward[0] == backward_f32
 
 
+cdef bint is_relu(const fastbp_elementwise* table) noexcept nogil:
+    return table.f[0] == fastbp_relu.f[0]
+
+
 cdef const fastbp_elementwise* elementwise_table(Builtin part) noexcept nogil:
     if part == RELU:
         return &fastbp_relu

@@ -20,6 +20,7 @@ cdef struct Node:  # one layer, its table and where its numbers stand
     fastbp_call call
     bint affine
     bint dense  # fastbp's own: the chain has kernels for E1, E6, E8 and E9
+    bint under_relu  # such a layer, with fastbp's own ReLU next: steps take both at once
     int64_t n_in
     int64_t n_out
     char* y
@@ -49,6 +50,7 @@ cdef struct Pass:  # one run of the chain
     char* dx  # NULL: not wanted
     bint factors_only  # affine layers leave E8 and E9 to whoever asks for them
     double largest_x  # max |x|; below 0: the pass is no step, which alone needs it
+    bint fuses  # y of a layer under a ReLU, and dy of that ReLU, are not kept
     bint flushes  # denormals count as zero: the caller's floating-point mode stands in `mode`
     fpmode mode
     Stage stage
@@ -124,7 +126,11 @@ cdef class Chain:
     cdef void weight_gradients(self, Task* task) noexcept nogil
     cdef void weight_gradient(
         self, const Task* task, int i, int64_t first, int64_t rows) noexcept nogil
-    cdef void step_others(self, const Task* task) noexcept nogil
+    cdef void update(
+        self, const Task* task, int64_t first, int64_t last, bint others) noexcept nogil
+    cdef void update_some(
+        self, const Task* task, int64_t start, int64_t stop,
+        const update_rule* rule) noexcept nogil
     cdef double c_add_l2(self, char* theta, char* g, double l2) noexcept nogil
     cdef double c_penalty(self, const char* theta, double l2) noexcept nogil
     cdef int py_forward(self, int i, bint has_out) noexcept with gil

@@ -18,7 +18,7 @@ from libc.string cimport memcpy
 import numpy as np
 
 from fastbp.kernels.host cimport the_host
-from fastbp.kernels.product cimport RULE_NONE, STEP_DEPTH, update_rule
+from fastbp.kernels.product cimport RULE_NONE, RULE_SGD, STEP_DEPTH, update_rule
 from fastbp.kernels.tables cimport LAYER, PYTHON
 from fastbp.kernels.threads cimport c_pool_run, c_threads, pool_task
 from fastbp.plugin cimport FASTBP_ERROR, FASTBP_NON_FINITE, FASTBP_OK
@@ -37,7 +37,7 @@ cdef double[2] BOUND = [1e37, 1e306]
 # Rows that run through the chain together, so that what they leave for the next layer is still in
 # the cache, where all parameters (BLOCK_BYTES) are in the cache too; a multiple of every register's
 # width. 1024-2048-2048-1000 at 512 rows is 15% slower in such blocks, reading its weights 6 times.
-cdef int64_t BLOCK_ROWS = 96
+cdef int64_t BLOCK_ROWS = 256
 cdef int64_t BLOCK_BYTES = 500_000
 
 # Multiply-adds of E1 from which a pass is worth a second thread: some 20 us of one.
@@ -63,6 +63,13 @@ cdef void run_weight_gradient(void* context, int part) noexcept nogil:
     first = part % threads * size
     if node.dense and first < node.n_out:
         (<Chain>task.chain).weight_gradient(task, i, first, min(size, node.n_out - first))
+
+
+cdef void run_update(void* context, int part) noexcept nogil:
+    cdef Task* task = <Task*>context
+    cdef int64_t size = (<Chain>task.chain).size, threads = (<Chain>task.chain).threads, share
+    share = ((size + threads - 1) // threads + 15) // 16 * 16
+    (<Chain>task.chain).update(task, part * share, min(size, (part + 1) * share), False)
 
 
 cdef class Chain:
@@ -137,18 +144,28 @@ cdef class Chain:
     cdef int c_step(
             self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
         # The whole step, with denormals as zero.
+        cdef Stage stage
+        cdef double value
         cdef int code
-        p.mode, p.flushes = fpmode_flush(), True
+        p.mode, p.flushes, p.fuses = fpmode_flush(), True, self.in_c
         code = self.flushed_step(p, theta, l2, rule)
+        if code == FASTBP_NON_FINITE and p.fuses and (p.stage == OUTPUT or p.stage == GRADIENT):
+            # once more, to leave every array behind in which it may have begun
+            stage, value, p.fuses = p.stage, p.value, False
+            if self.c_chain(p) == FASTBP_OK:
+                self.form_gradients(p)
+                self.c_add_l2(theta, <char*>self.gradient, l2)
+            p.stage, p.value = stage, value
         fpmode_set(p.mode)
         return code
 
     cdef int flushed_step(
             self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
-        # E1 to E9 and the optimizer's step. Weights of dense layers go along E8 without its being
-        # formed, where nothing can fail any more; else the gradient is formed, looked at, and the
-        # step comes last. Without a rule the gradient is left in flat.
+        # E1 to E9 and the optimizer's step. SGD takes weights along E8 without forming it, where
+        # nothing can fail any more. What has no bound is looked at before the step, which comes
+        # last. Without a rule the gradient is left in flat.
         cdef Task task
+        cdef bint good
         cdef int code = self.c_chain(p)
         if code != FASTBP_OK:
             return code
@@ -156,24 +173,32 @@ cdef class Chain:
         p.stage = GRADIENT
         if not isfinite(p.value):
             return FASTBP_NON_FINITE
-        if (rule.kind != RULE_NONE and self.rows <= STEP_DEPTH
-                and self.apart(p.x, theta) and self.apart(p.x, rule.m) and self.apart(p.x, rule.v)
-                and self.bounded(p, rule, l2)):
+        good = rule.kind != RULE_NONE and self.bounded(p, rule, l2)
+        task.chain, task.p, task.theta = <void*>self, p, NULL
+        memcpy(&task.rule, rule, sizeof(update_rule))
+        memcpy(&task.decayed, rule, sizeof(update_rule))
+        if good and rule.kind == RULE_SGD and self.rows <= STEP_DEPTH and self.apart(p.x, theta):
             p.stage = DONE
-            task.p, task.theta = p, theta
-            memcpy(&task.rule, rule, sizeof(update_rule))
-            memcpy(&task.decayed, rule, sizeof(update_rule))
+            task.theta = theta
             task.decayed.decay += 2 * l2
             self.weight_gradients(&task)
-            self.step_others(&task)
+            self.update(&task, 0, self.size, True)
             return FASTBP_OK
-        self.form_gradients(p)
-        self.c_add_l2(theta, <char*>self.gradient, l2)
-        if not isfinite(self.own.largest(self.size, self.gradient)):
-            return FASTBP_NON_FINITE
+        self.weight_gradients(&task)
+        if good:
+            task.decayed.decay += 2 * l2
+        else:
+            self.c_add_l2(theta, <char*>self.gradient, l2)
+            if not isfinite(self.own.largest(self.size, self.gradient)):
+                return FASTBP_NON_FINITE
         p.stage = DONE
-        if rule.kind != RULE_NONE:
-            self.own.update(self.size, theta, self.gradient, rule)
+        if rule.kind == RULE_NONE:
+            return FASTBP_OK
+        task.theta = theta
+        if self.threads > 1:
+            c_pool_run(self.threads, self.threads, run_update, &task)
+        else:
+            self.update(&task, 0, self.size, False)
         return FASTBP_OK
 
     # Blocks of rows
@@ -233,19 +258,23 @@ cdef class Chain:
         cdef Node* node
         cdef char* y
         cdef fpmode mode
-        cdef int i, code = FASTBP_OK
+        cdef bint relu
+        cdef int i = 0, code = FASTBP_OK
         block.stage = FORWARD
-        for i in range(self.count):
+        while i < self.count:
             node = &self.nodes[i]
-            y = (p.out if p.out != NULL and i == self.count - 1 else node.y) + first * node.n_out
+            relu = p.fuses and node.under_relu
             block.failed = i
-            if node.dense:
+            i += 2 if relu else 1
+            y = self.nodes[i - 1].y if p.out == NULL or i < self.count else p.out
+            y += first * node.n_out
+            if node.dense:  # E1, or E1 and E2
                 self.own.affine(
                     block.rows, node.n_in, node.n_out, x, node.pointers[node.weight],
-                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, y)
+                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, relu, y)
             elif node.table.body == PYTHON:
                 mode = leave(p)
-                code = self.py_forward(i, p.out != NULL)
+                code = self.py_forward(i - 1, p.out != NULL)
                 fpmode_set(mode)
             else:
                 call = self.call_of(&node.call, block, &own)
@@ -309,8 +338,10 @@ cdef class Chain:
         cdef const char* dy
         cdef char* dx
         cdef fpmode mode
-        cdef int i, code = FASTBP_OK
-        for i in range(self.count - 1, -1, -1):
+        cdef bint relu
+        cdef int i = self.count, code = FASTBP_OK
+        while i > 0:
+            i -= 1
             node = &self.nodes[i]
             x = (<const char*>self.nodes[i - 1].y if i else p.x) + first * node.n_in
             dx = self.nodes[i - 1].dy if i else p.dx
@@ -319,10 +350,14 @@ cdef class Chain:
             y, dy = node.y + first * node.n_out, node.dy + first * node.n_out
             block.failed = i
             if node.dense:
+                relu = p.fuses and i > 1 and self.nodes[i - 2].under_relu
+                if relu:  # E6 and E7
+                    i -= 1
+                    dx = self.nodes[i - 1].dy + first * node.n_in
                 if dx != NULL:  # E6
-                    self.own.product(
-                        0, 0, block.rows, node.n_in, node.n_out, dy, node.n_out,
-                        node.pointers[node.weight], node.n_in, dx, node.n_in, 0)
+                    self.own.upstream(
+                        block.rows, node.n_in, node.n_out, dy, node.pointers[node.weight],
+                        x if relu else NULL, dx)
             elif p.factors_only and node.affine:
                 if dx != NULL:
                     the_host().gemm[self.type](
@@ -374,8 +409,7 @@ cdef class Chain:
     # Sums over the batch, and the step
 
     cdef bint apart(self, const char* x, const void* vector) noexcept nogil:
-        # Whether x shares no memory with theta or the optimizer's memory: a step would change h_0
-        # while E8 still reads it.
+        # Whether x shares no memory with theta: a step would change h_0 while E8 still reads it.
         cdef const char* start = <const char*>vector
         return (x + self.rows * self.nodes[0].n_in * self.itemsize <= start
                 or start + self.size * self.itemsize <= x)
@@ -432,8 +466,8 @@ cdef class Chain:
                 <char*>node.pointers[node.n_params + node.weight] + at, node.n_in, 0)
         else:
             self.own.step_along(
-                self.rows, node.n_in, rows, delta, node.n_out, h,
-                task.theta + node.offsets[node.weight] * self.itemsize + at, &task.decayed)
+                self.rows, node.n_in, rows, delta, node.n_out, h, task.decayed.rate,
+                task.decayed.decay, task.theta + node.offsets[node.weight] * self.itemsize + at)
         if node.n_params > 1:
             db = <char*>node.pointers[node.n_params + bias] + first * self.itemsize
             self.own.column_sums(self.rows, rows, delta, node.n_out, db)
@@ -442,21 +476,31 @@ cdef class Chain:
                     rows, task.theta + (node.offsets[bias] + first) * self.itemsize, db,
                     &task.rule)
 
-    cdef void step_others(self, const Task* task) noexcept nogil:
-        # The step of all parameters that belong to other layers.
+    cdef void update(
+            self, const Task* task, int64_t first, int64_t last, bint others) noexcept nogil:
+        # The optimizer's step of parameters first to last, or of those in other layers than dense.
         cdef Node* node
+        cdef int64_t start, stop
         cdef int i, j
+        if not others and task.decayed.decay == task.rule.decay:
+            self.update_some(task, first, last, &task.rule)
+            return
         for i in range(self.count):
             node = &self.nodes[i]
-            for j in range(0 if node.dense else node.n_params):
+            for j in range(0 if others and node.dense else node.n_params):
+                start = max(first, node.offsets[j])
+                stop = min(last, node.offsets[j] + node.sizes[j])
                 if node.affine and j == node.weight:
-                    self.own.update(
-                        node.sizes[j], task.theta + node.offsets[j] * self.itemsize,
-                        node.pointers[node.n_params + j], &task.decayed)
+                    self.update_some(task, start, stop, &task.decayed)
                 else:
-                    self.own.update(
-                        node.sizes[j], task.theta + node.offsets[j] * self.itemsize,
-                        node.pointers[node.n_params + j], &task.rule)
+                    self.update_some(task, start, stop, &task.rule)
+
+    cdef void update_some(
+            self, const Task* task, int64_t start, int64_t stop,
+            const update_rule* rule) noexcept nogil:
+        if start < stop:
+            self.own.update(stop - start, task.theta + start * self.itemsize,
+                            <char*>self.gradient + start * self.itemsize, rule)
 
     cdef double c_add_l2(self, char* theta, char* g, double l2) noexcept nogil:
         # dW += 2 l2 W for every W of an affine layer; returns l2 Σ W².

@@ -16,8 +16,9 @@ from fastbp.errors import NonFiniteError
 from fastbp.kernels import failures, product
 from fastbp.kernels.context import Context
 from fastbp.kernels.threads import num_threads
+from fastbp.memory import arena
 
-from fastbp.kernels.builtin cimport is_dense
+from fastbp.kernels.builtin cimport is_dense, is_relu
 from fastbp.kernels.chain cimport (
     GRADIENT, MESSAGE_SIZE, MOST_BLOCKS, OUTPUT, Block, Chain, Node, Pass, Stage, read_only,
 )
@@ -112,6 +113,8 @@ cdef class Plan(Chain):
                 raise MemoryError
             self._kept.append(read_layer(layer, self._labels[i], self.type, &node.table))
             node.dense = node.table.body == LAYER and is_dense(&node.table.layer)
+            if i > 0 and node.table.body == ELEMENTWISE and is_relu(&node.table.elementwise):
+                self.nodes[i - 1].under_relu = self.nodes[i - 1].dense
             start_call(&node.call, 0, node.n_in, node.n_out)
             node.call.context = node.table.context
             node.call.params = <const void* const*>node.pointers
@@ -418,17 +421,5 @@ cdef void start_pass(
         Pass* p, const char* x, const char* targets, double scale) noexcept nogil:
     # A pass over rows of weight 1 that is no step.
     p.x, p.targets, p.weight, p.out, p.dx = x, targets, NULL, NULL, NULL
-    p.scale, p.value, p.factors_only, p.largest_x, p.flushes = scale, NAN, False, -1, False
-
-
-def arena(shapes, dtype):
-    """Uninitialised arrays in one piece of memory, each aligned to 64 bytes."""
-    sizes = [-(-dtype.itemsize * int(np.prod(shape)) // 64) * 64 for shape in shapes]
-    memory = np.empty(sum(sizes) + 64, np.uint8)
-    at = -memory.ctypes.data % 64
-    arrays = []
-    for shape, size in zip(shapes, sizes):
-        wanted = dtype.itemsize * int(np.prod(shape))
-        arrays.append(memory[at:at + wanted].view(dtype).reshape(shape))
-        at += size
-    return arrays
+    p.scale, p.value, p.factors_only, p.largest_x = scale, NAN, False, -1
+    p.fuses = p.flushes = False

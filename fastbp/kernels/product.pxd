@@ -31,10 +31,13 @@ cdef extern from "src/dense.h" nogil:
             const void* B, int64_t ldb, void* C, int64_t ldc, int add) noexcept nogil
         void (*affine)(
             int64_t batch, int64_t n_in, int64_t n_out, const void* x, const void* W,
-            const void* b, void* a) noexcept nogil
+            const void* b, int relu, void* y) noexcept nogil
+        void (*upstream)(
+            int64_t batch, int64_t n_in, int64_t n_out, const void* delta, const void* W,
+            const void* h, void* dh) noexcept nogil
         void (*step_along)(
             int64_t batch, int64_t n_in, int64_t n_out, const void* delta, int64_t ld_delta,
-            const void* h, void* W, const update_rule* rule) noexcept nogil
+            const void* h, double rate, double decay, void* W) noexcept nogil
         void (*column_sums)(
             int64_t batch, int64_t n_out, const void* delta, int64_t ld_delta,
             void* db) noexcept nogil

@@ -303,8 +303,12 @@ cdef class Steps:
                 p.scale = N / (rows * total_weight)
                 for n in range(rows):
                     memcpy(some_x + n * x_bytes, all_x + order[start + n] * x_bytes, x_bytes)
-                    memcpy(some_targets + n * target_bytes,
-                           all_targets + order[start + n] * target_bytes, target_bytes)
+                    if target_bytes == sizeof(int64_t):
+                        (<int64_t*>some_targets)[n] = \
+                            (<const int64_t*>all_targets)[order[start + n]]
+                    else:
+                        memcpy(some_targets + n * target_bytes,
+                               all_targets + order[start + n] * target_bytes, target_bytes)
                     if some_weights != NULL:
                         some_weights[n] = all_weights[order[start + n]]
                     plan.row_scale[n] = p.scale * (1 if some_weights == NULL else some_weights[n])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import checks
+from fastbp import checks, memory
 from fastbp.checks import Array
 from fastbp.errors import FastbpError, OptimizerError
 from fastbp.kernels.steps import OptimizerState as OptimizerState
@@ -56,7 +56,7 @@ class Optimizer(Part):
             if isinstance(value, float) and abs(value) > float(np.finfo(theta.dtype).max):
                 raise OptimizerError(f"optimizer: got {key} {value}, which overflows {theta.dtype}")
         if state is None:
-            arrays = {slot: np.zeros_like(theta) for slot in self.slots}
+            arrays = {slot: memory.zeros(theta.size, theta.dtype) for slot in self.slots}
             return OptimizerState(name, self.constants(), 0, arrays)
         if not isinstance(state, OptimizerState):
             raise OptimizerError(

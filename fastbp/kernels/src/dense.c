@@ -17,10 +17,19 @@
 
 #include "isa.h"
 
+/* What becomes of a product A B in C */
+enum {
+    SUM,    /* C = A B */
+    AFFINE, /* C = max(A B + bias, least): E1, and E2 of a ReLU */
+    GATE,   /* C = A B where h > 0, else 0: E6, and E7 of a ReLU */
+    STEP    /* C, parameters, go one step of SGD along A B */
+};
+
 #define COLUMNS 3
 #define DEPTH 192     /* numbers a block adds up: 36 KB of B with AVX-512 */
 #define CHUNK 256     /* outputs of E1 that are held until they are complete */
 #define PACK_ROWS 160 /* more rows than this pack the panels of B that they use */
+#define TURNING 6     /* rows whose multiply-adds take as long as turning what they multiply */
 #define EDGES_8(NV) EDGE(7, NV) EDGE(6, NV) EDGE(5, NV) EDGE(4, NV) EDGES_4(NV)
 #define EDGES_4(NV) EDGE(3, NV) EDGES_3(NV)
 #define EDGES_3(NV) EDGE(2, NV) EDGE(1, NV)
@@ -54,7 +63,8 @@
 #include "dense_types.h"
 
 #define TYPE_(type, isa)                                                                           \
-    {product_##type##_##isa, affine_##type##_##isa, step_along_##type##_##isa,                     \
+    {product_##type##_##isa, affine_##type##_##isa, upstream_##type##_##isa,                        \
+     step_along_##type##_##isa,                     \
      column_sums_##type##_##isa, update_##type##_##isa, largest_##type##_##isa,            \
      squares_##type##_##isa}
 #define INSTANCE(name, isa) {name, {TYPE_(f32, isa), TYPE_(f64, isa)}}

@@ -26,13 +26,18 @@ typedef struct dense_type {
      * numbers from one stored row to the next; not both may be transposed. */
     void (*product)(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, const void *A,
                     int64_t lda, const void *B, int64_t ldb, void *C, int64_t ldc, int add);
-    /* E1: a (batch, n_out) = x (batch, n_in) W (n_out, n_in)ᵀ + b; b (n_out,) or NULL. */
+    /* E1: y (batch, n_out) = x (batch, n_in) W (n_out, n_in)ᵀ + b; b (n_out,) or NULL. With `relu`
+     * E2 as well: y = max(x Wᵀ + b, 0). */
     void (*affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
-                   const void *b, void *a);
-    /* E8 and the step in one: W, inside rule->theta, goes along deltaᵀ h; delta (batch, n_out) whose
-     * rows are ld_delta apart, h (batch, n_in); batch <= STEP_DEPTH. */
+                   const void *b, int relu, void *y);
+    /* E6: dh (batch, n_in) = delta (batch, n_out) W. Given h (batch, n_in), what a ReLU put out, E7
+     * as well: 0 where h is not above 0. */
+    void (*upstream)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta, const void *W,
+                     const void *h, void *dh);
+    /* E8 and a step of SGD in one, for batch <= STEP_DEPTH: W (n_out, n_in) -= rate (deltaᵀ h +
+     * decay W); delta (batch, n_out) whose rows are ld_delta apart, h (batch, n_in). */
     void (*step_along)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
-                       int64_t ld_delta, const void *h, void *W, const update_rule *rule);
+                       int64_t ld_delta, const void *h, double rate, double decay, void *W);
     /* E9: db (n_out,) = Σ_n delta_n, summed in double; delta (batch, n_out), rows ld_delta apart. */
     void (*column_sums)(int64_t batch, int64_t n_out, const void *delta, int64_t ld_delta,
                         void *db);

@@ -19,9 +19,12 @@
 #endif
 #define IN(name) IN_(name##_f32)
 #define IN_(name) ISA(name)
+#include "vector_body.h"
 #include "update_body.h"
 #include "sums_body.h"
 #include "matmul_body.h"
+#undef LOAD
+#undef STORE
 #undef real
 #undef whole
 #undef WITHOUT_SIGN
@@ -43,9 +46,12 @@
 #define EACH_LANE FIRST_2
 #endif
 #define IN(name) IN_(name##_f64)
+#include "vector_body.h"
 #include "update_body.h"
 #include "sums_body.h"
 #include "matmul_body.h"
+#undef LOAD
+#undef STORE
 #undef real
 #undef whole
 #undef WITHOUT_SIGN

@@ -1,35 +1,64 @@
 /* One matrix product for one type and one instruction set: C = op(A) op(B) (+ C), row-major.
  *
- * Wants real (float or double), whole (an integer of its size), LANES (numbers per register) and
- * IN(name), which tells the instances apart. A tile of C, ROWS x COLUMNS registers, stays in
+ * A tile of C, ROWS x COLUMNS registers, stays in
  * registers over a block of the depth: per step it takes COLUMNS vectors of B and, number by
  * number, ROWS numbers of A. An entry of C is added up in the order of the depth, block after
  * block, whatever tile it falls into: its bits do not depend on how C is divided.
  */
-typedef real IN(reg) __attribute__((vector_size(LANES * sizeof(real))));
-typedef real IN(mem) __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)),
-                                    may_alias)); /* a register's worth anywhere in memory */
-typedef whole IN(lanes) __attribute__((vector_size(LANES * sizeof(real))));
-
 #define WIDTH (COLUMNS * LANES)
-#define LOAD(p) ((IN(reg)) * (const IN(mem) *)(p))
-#define STORE(p, r) (*(IN(mem) *)(p) = (r))
 
-/* C (rows, nv registers) = A (rows, k) B (k, nv registers) (+ C), or, with a rule, parameters C go
- * one step along A B. A's number (i, p) stands at i * a_row + p * a_col. rows and nv are constants
- * wherever this is called. */
+/* What becomes of the sums A B, before they leave the registers. */
+typedef struct IN(ending) {
+    int kind;         /* SUM, AFFINE, GATE or STEP */
+    int add;          /* A B is to be added to what C holds */
+    const real *bias; /* (n,) or NULL */
+    real least;
+    const real *h; /* laid out like C, which starts at `start` */
+    real *start;
+    real rate, decay;
+} IN(ending);
+
+/* A register of sums c, of whose numbers the first `some` go to `to`; its bias stands at `bias`. */
+static inline __attribute__((always_inline)) void
+IN(finish)(int kind, IN(reg) c, real *to, int64_t some, const real *bias,
+           const IN(ending) *ending) {
+#define PART(p) (some == LANES ? LOAD(p) : IN(load_part)(p, some))
+    if (kind == AFFINE) {
+        if (bias)
+            c += PART(bias);
+        IN(lanes) low = c <= ending->least; /* so NaN stays NaN */
+        c = (IN(reg))((low & (IN(lanes))((IN(reg)){0} + ending->least)) | (~low & (IN(lanes))c));
+    } else if (kind == GATE) {
+        IN(reg) h = PART(ending->h + (to - ending->start));
+        c = (IN(reg))((IN(lanes))c & (h > 0));
+    } else if (kind == STEP) {
+        IN(reg) theta = PART(to);
+        c = theta - ending->rate * (c + ending->decay * theta);
+    }
+    if (some == LANES)
+        STORE(to, c);
+    else
+        IN(store_part)(to, c, some);
+#undef PART
+}
+
+/* C (rows, nv registers) from A (rows, k) B (k, nv registers). A's number (i, p) stands at i * a_row +
+ * p * a_col; bias is that of C's first column. rows and nv are constants wherever this is called. */
 static inline __attribute__((always_inline)) void
 IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int64_t a_col,
-         const real *restrict B, int64_t ldb, real *restrict C, int64_t ldc, int add,
-         const update_rule *rule) {
+         const real *restrict B, int64_t ldb, real *restrict C, int64_t ldc, const real *bias,
+         const IN(ending) *ending) {
     IN(reg) c[ROWS][COLUMNS];
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 8
-        for (int v = 0; v < nv; v++) {
-            __builtin_prefetch(C + i * ldc + v * LANES, 1);
-            c[i][v] = (IN(reg)){0};
-        }
+#define EACH_REGISTER                                                                              \
+    _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++)                                        \
+        _Pragma("GCC unroll 8") for (int v = 0; v < nv; v++)
+#define FINISH(KIND)                                                                               \
+    EACH_REGISTER IN(finish)(KIND, c[i][v], C + i * ldc + v * LANES, LANES,                        \
+                             bias ? bias + v * LANES : NULL, ending)
+    EACH_REGISTER {
+        __builtin_prefetch(C + i * ldc + v * LANES, 1);
+        c[i][v] = (IN(reg)){0};
+    }
     for (int64_t p = 0; p < k; p++) {
         IN(reg) b[COLUMNS];
 #pragma GCC unroll 8
@@ -43,116 +72,54 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
                 c[i][v] += a * b[v];
         }
     }
-    if (rule && rule->kind == RULE_SGD) {
-        real rate = (real)rule->rate, decay = (real)rule->decay;
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++)
-#pragma GCC unroll 8
-            for (int v = 0; v < nv; v++) {
-                IN(reg) theta = LOAD(C + i * ldc + v * LANES);
-                STORE(C + i * ldc + v * LANES, theta - rate * (c[i][v] + decay * theta));
-            }
-    } else if (rule) {
-        real g[ROWS * WIDTH];
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++)
-#pragma GCC unroll 8
-            for (int v = 0; v < nv; v++)
-                STORE(g + (i * nv + v) * LANES, c[i][v]);
-        IN(update_rows)(rows, nv * LANES, C, ldc, g, nv * LANES, rule);
-    } else {
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++)
-#pragma GCC unroll 8
-            for (int v = 0; v < nv; v++)
-                STORE(C + i * ldc + v * LANES,
-                      add ? LOAD(C + i * ldc + v * LANES) + c[i][v] : c[i][v]);
-    }
+    if (ending->add)
+        EACH_REGISTER c[i][v] += LOAD(C + i * ldc + v * LANES);
+    if (ending->kind == SUM)
+        FINISH(SUM);
+    else if (ending->kind == AFFINE)
+        FINISH(AFFINE);
+    else if (ending->kind == GATE)
+        FINISH(GATE);
+    else
+        FINISH(STEP);
+#undef FINISH
+#undef EACH_REGISTER
 }
 
-/* The tile for any number of rows up to ROWS. */
+/* The tile for any number of rows. */
 #define TILES(NV)                                                                                  \
     static __attribute__((noinline)) void IN(tiles_##NV)(                                          \
         int64_t rows, int64_t k, const real *A, int64_t a_row, int64_t a_col, const real *B,       \
-        int64_t ldb, real *C, int64_t ldc, int add, const update_rule *rule) {                            \
+        int64_t ldb, real *C, int64_t ldc, const real *bias, const IN(ending) *ending) {           \
         for (; rows >= ROWS; rows -= ROWS, A += ROWS * a_row, C += ROWS * ldc)                     \
-            IN(tile)(ROWS, NV, k, A, a_row, a_col, B, ldb, C, ldc, add, rule);                     \
+            IN(tile)(ROWS, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);                  \
         switch (rows) {                                                                            \
             EDGES(NV)                                                                              \
         }                                                                                          \
     }
 #define EDGE(rows, NV)                                                                             \
     case rows:                                                                                     \
-        IN(tile)(rows, NV, k, A, a_row, a_col, B, ldb, C, ldc, add, rule);                         \
+        IN(tile)(rows, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);                      \
         break;
 TILES(1)
 TILES(2)
 TILES(3)
 
 static void IN(tiles)(int64_t nv, int64_t rows, int64_t k, const real *A, int64_t a_row,
-                      int64_t a_col, const real *B, int64_t ldb, real *C, int64_t ldc, int add,
-                      const update_rule *rule) {
+                      int64_t a_col, const real *B, int64_t ldb, real *C, int64_t ldc,
+                      const real *bias, const IN(ending) *ending) {
     if (nv == 3)
-        IN(tiles_3)(rows, k, A, a_row, a_col, B, ldb, C, ldc, add, rule);
+        IN(tiles_3)(rows, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);
     else if (nv == 2)
-        IN(tiles_2)(rows, k, A, a_row, a_col, B, ldb, C, ldc, add, rule);
+        IN(tiles_2)(rows, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);
     else
-        IN(tiles_1)(rows, k, A, a_row, a_col, B, ldb, C, ldc, add, rule);
+        IN(tiles_1)(rows, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);
 }
 
 /* How many registers wide the next panel is, of `left` numbers: all of nearly equal width. */
 static inline int64_t IN(panel)(int64_t left) {
     int64_t vectors = (left + LANES - 1) / LANES, panels = (vectors + COLUMNS - 1) / COLUMNS;
     return (vectors + panels - 1) / panels;
-}
-
-/* C (m, n) = A (m, k) B (k, n) (+ C), A by its strides, B in rows: E6 and E8; or a step of
- * parameters C along A B, for k <= STEP_DEPTH. A panel of B is packed where enough rows of A
- * use it; its last columns, when they do not fill a register, always. */
-static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
-                        int64_t a_col, const real *B, int64_t ldb, real *C, int64_t ldc, int add,
-                        const update_rule *rule) {
-    real packed[STEP_DEPTH * WIDTH] __attribute__((aligned(64))), sums[ROWS * WIDTH];
-    int64_t block = rule ? STEP_DEPTH : DEPTH;
-    for (int64_t p = 0; p < k || p == 0; p += block, add = 1) {
-        int64_t depth = k - p < block ? k - p : block;
-        const real *Ap = A + p * a_col, *Bp = B + p * ldb;
-        for (int64_t j = 0, nv; j < n; j += nv * LANES) {
-            nv = IN(panel)(n - j);
-            int64_t wide = nv * LANES, left = n - j < wide ? n - j : wide;
-            const real *panel = Bp + j;
-            int64_t ld = ldb;
-            if (left < wide || m > PACK_ROWS) {
-                for (int64_t q = 0; q < depth; q++) {
-                    const real *b = Bp + q * ldb + j;
-                    real *to = packed + q * wide;
-                    int64_t l = 0;
-                    for (; l + LANES <= left; l += LANES)
-                        STORE(to + l, LOAD(b + l));
-                    for (; l < left; l++)
-                        to[l] = b[l];
-                    for (; l < wide; l++)
-                        to[l] = 0;
-                }
-                panel = packed, ld = wide;
-            }
-            if (left == wide) {
-                IN(tiles)(nv, m, depth, Ap, a_row, a_col, panel, ld, C + j, ldc, add, rule);
-                continue;
-            }
-            for (int64_t i = 0; i < m; i += ROWS) {
-                int64_t rows = m - i < ROWS ? m - i : ROWS;
-                IN(tiles)(nv, rows, depth, Ap + i * a_row, a_row, a_col, panel, ld, sums, wide, 0,
-                          NULL);
-                real *c = C + i * ldc + j;
-                if (rule)
-                    IN(update_rows)(rows, left, c, ldc, sums, wide, rule);
-                for (int64_t r = 0; !rule && r < rows; r++)
-                    for (int64_t l = 0; l < left; l++)
-                        c[r * ldc + l] = (add ? c[r * ldc + l] : 0) + sums[r * wide + l];
-            }
-        }
-    }
 }
 
 /* Transposes LANES registers: exchanges blocks off the diagonal, half the size each time. */
@@ -181,63 +148,122 @@ static inline __attribute__((always_inline)) void IN(transpose)(IN(reg) r[LANES]
 static void IN(turn)(int64_t width, int64_t wide, int64_t depth, const real *from, int64_t ld,
                      real *to) {
     for (int64_t l = 0; l < wide; l += LANES) {
-        int64_t q = 0, rows = width - l < LANES ? width - l : LANES;
-        for (; q + LANES <= depth; q += LANES) {
+        int64_t rows = width - l < LANES ? width - l : LANES;
+        for (int64_t q = 0; q < depth; q += LANES) {
+            int64_t some = depth - q < LANES ? depth - q : LANES;
+            const real *at = from + l * ld + q;
             IN(reg) r[LANES];
+            if (some == LANES) {
 #pragma GCC unroll 16
-            for (int i = 0; i < LANES; i++)
-                r[i] = i < rows ? LOAD(from + (l + i) * ld + q) : (IN(reg)){0};
+                for (int i = 0; i < LANES; i++)
+                    r[i] = i < rows ? LOAD(at + i * ld) : (IN(reg)){0};
+            } else {
+                for (int i = 0; i < LANES; i++)
+                    r[i] = i < rows ? IN(load_part)(at + i * ld, some) : (IN(reg)){0};
+            }
             IN(transpose)(r);
 #pragma GCC unroll 16
             for (int i = 0; i < LANES; i++)
-                STORE(to + (q + i) * wide + l, r[i]);
+                if (i < some)
+                    STORE(to + (q + i) * wide + l, r[i]);
         }
-        for (; q < depth; q++)
-            for (int64_t i = 0; i < LANES; i++)
-                to[q * wide + l + i] = i < rows ? from[(l + i) * ld + q] : 0;
     }
 }
 
-/* C (width, n) = sums (n, wide)ᵀ + bias, or + C; bias (n,) or NULL. */
+/* C (width, n), finished, from sums (n, wide)ᵀ. */
 static void IN(turn_back)(int64_t n, int64_t width, int64_t wide, const real *sums,
-                          const real *bias, real *C, int64_t ldc, int add) {
+                          const real *bias, real *C, int64_t ldc, const IN(ending) *ending) {
     for (int64_t i = 0; i < n; i += LANES) {
-        int64_t left = n - i < LANES ? n - i : LANES;
-        real first[LANES] = {0}, last[LANES];
-        for (int64_t l = 0; bias && l < left; l++)
-            first[l] = bias[i + l];
+        int64_t some = n - i < LANES ? n - i : LANES;
+        const real *first = bias ? bias + i : NULL;
         for (int64_t j = 0; j < width; j += LANES) {
             int64_t rows = width - j < LANES ? width - j : LANES;
+            real *c = C + j * ldc + i;
             IN(reg) r[LANES];
 #pragma GCC unroll 16
             for (int l = 0; l < LANES; l++)
-                r[l] = l < left ? LOAD(sums + (i + l) * wide + j) : (IN(reg)){0};
+                r[l] = l < some ? LOAD(sums + (i + l) * wide + j) : (IN(reg)){0};
             IN(transpose)(r);
+            if (some == LANES && rows == LANES && !ending->add) {
 #pragma GCC unroll 16
-            for (int l = 0; l < LANES; l++) {
-                if (l >= rows)
-                    break;
-                real *c = C + (j + l) * ldc + i;
-                if (left == LANES) {
-                    STORE(c, add ? LOAD(c) + r[l] : LOAD(first) + r[l]);
-                } else {
-                    STORE(last, r[l]);
-                    for (int64_t e = 0; e < left; e++)
-                        c[e] = (add ? c[e] : first[e]) + last[e];
-                }
+                for (int l = 0; l < LANES; l++)
+                    IN(finish)(AFFINE, r[l], c + l * ldc, LANES, first, ending);
+                continue;
+            }
+            for (int l = 0; l < rows; l++, c += ldc) {
+                if (ending->add)
+                    r[l] += IN(load_part)(c, some);
+                IN(finish)(AFFINE, r[l], c, some, first, ending);
             }
         }
     }
 }
 
-/* C (m, n) = A (m, k) Bᵀ + bias, or + C; B (n, k), bias (n,) or NULL: E1. Both stand in rows along
- * the depth, so the smaller, A, is turned: up to WIDTH of its rows become lanes, Cᵀ = B Aᵀ comes
- * out, and is turned back when it is complete. */
+/* C (m, n) from A (m, k) B (k, n), A by its strides: E6 and E8, where B stands in rows, and E1, where
+ * Bᵀ does. A panel of B is packed where enough rows of A use it; its last columns, when they do not
+ * fill a register, always. */
+static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
+                        int64_t a_col, const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
+                        const IN(ending) *ending) {
+    real packed[STEP_DEPTH * WIDTH] __attribute__((aligned(64)));
+    real sums[ROWS * WIDTH] __attribute__((aligned(64)));
+    const IN(ending) only_sum = {.kind = SUM};
+    int64_t block = ending->kind == STEP ? STEP_DEPTH : DEPTH;
+    int again = k <= block && !ending->add && ending->kind != STEP; /* gives the same again */
+    for (int64_t p = 0; p < k || p == 0; p += block) {
+        int64_t depth = k - p < block ? k - p : block;
+        const real *Ap = A + p * a_col, *Bp = turned ? B + p : B + p * ldb;
+        IN(ending) now = *ending;
+        now.add |= p > 0;
+        if (p + depth < k)
+            now.kind = SUM;
+        for (int64_t j = 0, nv; j < n; j += nv * LANES) {
+            nv = IN(panel)(n - j);
+            int64_t wide = nv * LANES, left = n - j < wide ? n - j : wide, ld = ldb;
+            if (again && left < wide && n >= wide) /* some columns twice and none apart */
+                j = n - wide, left = wide;
+            const real *panel = Bp + j, *bias = ending->bias ? ending->bias + j : NULL;
+            if (turned) {
+                IN(turn)(left, wide, depth, Bp + j * ldb, ldb, packed);
+            } else if (left < wide || m > PACK_ROWS) {
+                for (int64_t q = 0; q < depth; q++)
+                    for (int64_t l = 0; l < wide; l += LANES)
+                        STORE(packed + q * wide + l,
+                              left - l >= LANES ? LOAD(panel + q * ldb + l)
+                                                : IN(load_part)(panel + q * ldb + l, left - l));
+            }
+            if (turned || left < wide || m > PACK_ROWS)
+                panel = packed, ld = wide;
+            if (left == wide) {
+                IN(tiles)(nv, m, depth, Ap, a_row, a_col, panel, ld, C + j, ldc, bias, &now);
+                continue;
+            }
+            for (int64_t i = 0; i < m; i += ROWS) {
+                int64_t rows = m - i < ROWS ? m - i : ROWS;
+                IN(tiles)(nv, rows, depth, Ap + i * a_row, a_row, a_col, panel, ld, sums, wide,
+                          NULL, &only_sum);
+                for (int64_t r = 0; r < rows; r++)
+                    for (int64_t l = 0; l < left; l += LANES) {
+                        int64_t some = left - l < LANES ? left - l : LANES;
+                        real *c = C + (i + r) * ldc + j + l;
+                        IN(reg) sum = LOAD(sums + r * wide + l);
+                        if (now.add)
+                            sum += IN(load_part)(c, some);
+                        IN(finish)(now.kind, sum, c, some, bias ? bias + l : NULL, &now);
+                    }
+            }
+        }
+    }
+}
+
+/* C (m, n) from A (m, k) Bᵀ; B (n, k): E1 of few rows. Both stand in rows along the depth; up to WIDTH
+ * rows of A are turned and become lanes, Cᵀ = B Aᵀ comes out, and is turned back when complete. */
 static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda,
-                         const real *B, int64_t ldb, const real *bias, real *C, int64_t ldc,
-                         int add) {
+                         const real *B, int64_t ldb, real *C, int64_t ldc,
+                         const IN(ending) *ending) {
     real turned[DEPTH * WIDTH] __attribute__((aligned(64)));
     real sums[CHUNK * WIDTH] __attribute__((aligned(64)));
+    const IN(ending) first = {.kind = SUM}, further = {.kind = SUM, .add = 1};
     for (int64_t j = 0, nv; j < m; j += nv * LANES) {
         nv = IN(panel)(m - j);
         int64_t wide = nv * LANES, width = m - j < wide ? m - j : wide;
@@ -247,13 +273,25 @@ static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
                 int64_t depth = k - p < DEPTH ? k - p : DEPTH;
                 if (i == 0 || k > DEPTH)
                     IN(turn)(width, wide, depth, A + j * lda + p, lda, turned);
-                IN(tiles)(nv, rows, depth, B + i * ldb + p, ldb, 1, turned, wide, sums, wide, p > 0,
-                          NULL);
+                IN(tiles)(nv, rows, depth, B + i * ldb + p, ldb, 1, turned, wide, sums, wide, NULL,
+                          p > 0 ? &further : &first);
             }
-            IN(turn_back)(rows, width, wide, sums, bias ? bias + i : NULL, C + j * ldc + i, ldc,
-                          add);
+            IN(turn_back)(rows, width, wide, sums, ending->bias ? ending->bias + i : NULL,
+                          C + j * ldc + i, ldc, ending);
         }
     }
+}
+
+/* C (m, n) from A (m, k) Bᵀ, by whichever takes less: A and C turned, or B. Multiply-adds of whole
+ * registers are counted; turning a number costs as much as TURNING rows of multiply-adds. */
+static void IN(by_transposed)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda,
+                              const real *B, int64_t ldb, real *C, int64_t ldc,
+                              const IN(ending) *ending) {
+    int64_t m_lanes = (m + LANES - 1) / LANES * LANES, n_lanes = (n + LANES - 1) / LANES * LANES;
+    if (m_lanes * (n * k + TURNING * (n + k)) <= n_lanes * k * (m + TURNING))
+        IN(by_depth)(m, n, k, A, lda, B, ldb, C, ldc, ending);
+    else
+        IN(by_rows)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending);
 }
 
 /* Sums of four registers' numbers. */
@@ -281,7 +319,7 @@ static inline __attribute__((always_inline)) void IN(sums_of_4)(const IN(reg) s[
 /* c (n,) = B a + bias, or + c; B (n, k), a (k,), bias (n,) or NULL: E1 for one example. Four inner
  * products at a time, each in two registers of partial sums. */
 static void IN(inner_products)(int64_t n, int64_t k, const real *a, const real *B, int64_t ldb,
-                               const real *bias, real *c, int add) {
+                               const real *bias, real least, real *c, int add) {
     for (int64_t i = 0; i < n; i += 4) {
         const real *row[4];
         real sum[4] = {0};
@@ -311,8 +349,10 @@ static void IN(inner_products)(int64_t n, int64_t k, const real *a, const real *
 #pragma GCC unroll 4
             for (int r = 0; r < 4; r++)
                 sum[r] += a[p] * row[r][p];
-        for (int r = 0; r < rows; r++)
-            c[i + r] = sum[r] + (add ? c[i + r] : bias ? bias[i + r] : 0);
+        for (int r = 0; r < rows; r++) {
+            real total = sum[r] + (add ? c[i + r] : bias ? bias[i + r] : 0);
+            c[i + r] = total <= least ? least : total;
+        }
     }
 }
 
@@ -341,24 +381,17 @@ static void IN(rank_one)(int64_t m, int64_t n, const real *restrict a, const rea
             C[i * ldc + j] = (add ? C[i * ldc + j] : 0) + a[i] * b[j];
 }
 
-/* Parameters C (m, n) go one step along a b; a (m,), b (n,). */
+/* Parameters C (m, n) go one step of SGD along a b; a (m,), b (n,). */
 static void IN(step_along_one)(int64_t m, int64_t n, const real *restrict a,
-                               const real *restrict b, real *restrict C, const update_rule *rule) {
-    real g[256];
+                               const real *restrict b, real *restrict C, real rate, real decay) {
     for (int64_t i = 0; i < m; i++, C += n) {
-        if (rule->kind == RULE_SGD && rule->decay == 0) {
-            real rate = (real)rule->rate * a[i];
-            /* Where a is 0, as where a ReLU was off, nothing changes: half the traffic. */
-            for (int64_t j = 0; rate != 0 && j < n; j++)
-                C[j] -= rate * b[j];
-            continue;
-        }
-        for (int64_t j = 0; j < n; j += 256) {
-            int64_t width = n - j < 256 ? n - j : 256;
-            for (int64_t l = 0; l < width; l++)
-                g[l] = a[i] * b[j + l];
-            IN(update_rows)(1, width, C + j, n, g, n, rule);
-        }
+        real rate_a = rate * a[i];
+        if (decay != 0)
+            for (int64_t j = 0; j < n; j++)
+                C[j] -= rate * (a[i] * b[j] + decay * C[j]);
+        else if (rate_a != 0) /* where a ReLU was off nothing changes: half the traffic */
+            for (int64_t j = 0; j < n; j++)
+                C[j] -= rate_a * b[j];
     }
 }
 
@@ -367,34 +400,55 @@ static void IN(product)(int trans_a, int trans_b, int64_t m, int64_t n, int64_t 
                         int64_t lda, const void *B_, int64_t ldb, void *C_, int64_t ldc, int add) {
     const real *A = A_, *B = B_;
     real *C = C_;
+    const IN(ending) ending = {.kind = trans_b ? AFFINE : SUM, .add = add, .least = -INFINITY};
     if (trans_b && m == 1)
-        IN(inner_products)(n, k, A, B, ldb, NULL, C, add);
+        IN(inner_products)(n, k, A, B, ldb, NULL, -INFINITY, C, add);
     else if (trans_b)
-        IN(by_depth)(m, n, k, A, lda, B, ldb, NULL, C, ldc, add);
+        IN(by_transposed)(m, n, k, A, lda, B, ldb, C, ldc, &ending);
     else if (trans_a && k == 1)
         IN(rank_one)(m, n, A, B, C, ldc, add);
     else if (!trans_a && m == 1)
         IN(sum_of_rows)(n, k, A, B, ldb, C, add);
     else
-        IN(by_rows)(m, n, k, A, trans_a ? 1 : lda, trans_a ? lda : 1, B, ldb, C, ldc, add, NULL);
+        IN(by_rows)(m, n, k, A, trans_a ? 1 : lda, trans_a ? lda : 1, B, ldb, 0, C, ldc, &ending);
 }
 
-/* E1: a = x Wᵀ + b; x (batch, n_in), W (n_out, n_in), b (n_out,) or NULL, a (batch, n_out). */
+/* E1: a = x Wᵀ + b; or, with relu, E2 too: max(a, 0). x (batch, n_in), W (n_out, n_in), b (n_out,) or
+ * NULL, y (batch, n_out). */
 static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
-                       const void *b, void *a) {
+                       const void *b, int relu, void *y) {
+    const IN(ending) ending = {.kind = AFFINE, .bias = b, .least = relu ? 0 : -INFINITY};
     if (batch == 1)
-        IN(inner_products)(n_out, n_in, x, W, n_in, b, a, 0);
+        IN(inner_products)(n_out, n_in, x, W, n_in, b, ending.least, y, 0);
     else
-        IN(by_depth)(batch, n_out, n_in, x, n_in, W, n_in, b, a, n_out, 0);
+        IN(by_transposed)(batch, n_out, n_in, x, n_in, W, n_in, y, n_out, &ending);
 }
 
-/* E8 and a step of the optimizer: W goes along deltaᵀ h, which is not formed. */
+/* E6: dh = delta W; or, given h = max(a, 0), E7 too: 0 where h is not above 0. */
+static void IN(upstream)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
+                         const void *W, const void *h_, void *dh_) {
+    const real *h = h_;
+    real *dh = dh_;
+    const IN(ending) ending = {.kind = h ? GATE : SUM, .h = h, .start = dh};
+    if (batch == 1) {
+        IN(sum_of_rows)(n_in, n_out, delta, W, n_in, dh, 0);
+        for (int64_t j = 0; h && j < n_in; j++) {
+            real d = dh[j]; /* read always: a load under a condition would not vectorise */
+            dh[j] = h[j] > 0 ? d : 0;
+        }
+    } else {
+        IN(by_rows)(batch, n_in, n_out, delta, n_out, 1, W, n_in, 0, dh, n_in, &ending);
+    }
+}
+
+/* E8 and a step of SGD along it: W -= rate (deltaᵀ h + decay W), in the product's registers. */
 static void IN(step_along)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
-                           int64_t ld_delta, const void *h, void *W, const update_rule *rule) {
+                           int64_t ld_delta, const void *h, double rate, double decay, void *W) {
+    const IN(ending) ending = {.kind = STEP, .rate = (real)rate, .decay = (real)decay};
     if (batch == 1)
-        IN(step_along_one)(n_out, n_in, delta, h, W, rule);
+        IN(step_along_one)(n_out, n_in, delta, h, W, ending.rate, ending.decay);
     else
-        IN(by_rows)(n_out, n_in, batch, delta, 1, ld_delta, h, n_in, W, n_in, 0, rule);
+        IN(by_rows)(n_out, n_in, batch, delta, 1, ld_delta, h, n_in, 0, W, n_in, &ending);
 }
 #undef TILES
 #undef EXCHANGE
@@ -402,5 +456,3 @@ static void IN(step_along)(int64_t batch, int64_t n_in, int64_t n_out, const voi
 #undef HIGH
 #undef EDGE
 #undef WIDTH
-#undef LOAD
-#undef STORE

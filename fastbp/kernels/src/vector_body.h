@@ -1,0 +1,27 @@
+/* Registers of one type and one instruction set: wants real (float or double), whole (an integer of its
+ * size), LANES (numbers per register), BYTES and IN(name), which tells the instances apart. */
+typedef real IN(reg) __attribute__((vector_size(LANES * sizeof(real))));
+typedef real IN(mem) __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)),
+                                    may_alias)); /* a register's worth anywhere in memory */
+typedef whole IN(lanes) __attribute__((vector_size(LANES * sizeof(real))));
+
+#define LOAD(p) ((IN(reg)) * (const IN(mem) *)(p))
+#define STORE(p, r) (*(IN(mem) *)(p) = (r))
+
+/* Some numbers, 1 to LANES, from or to memory that may end there; 0 beyond them. */
+static inline __attribute__((always_inline)) IN(reg) IN(load_part)(const real *p, int64_t some) {
+    real part[LANES] __attribute__((aligned(BYTES)));
+#pragma GCC unroll 1 /* and so a vector under a mask, where there are such */
+    for (int l = 0; l < LANES; l++)
+        part[l] = l < (int)some ? p[l] : 0;
+    return LOAD(part);
+}
+
+static inline __attribute__((always_inline)) void IN(store_part)(real *p, IN(reg) r, int64_t some) {
+    real part[LANES] __attribute__((aligned(BYTES)));
+    STORE(part, r);
+#pragma GCC unroll 1
+    for (int l = 0; l < LANES; l++)
+        if (l < (int)some)
+            p[l] = part[l];
+}
