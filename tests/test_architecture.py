@@ -35,7 +35,7 @@ FLOORS = {
     # plugin.pxd restates the C header for Cython and holds no code.
     "leaves": [
         "fastbp.errors", "fastbp.checks", "fastbp.reference", "fastbp.data", "fastbp.parts",
-        "fastbp.plugin", "fastbp.cpus", "fastbp.threadpools",
+        "fastbp.plugin", "fastbp.cpus", "fastbp.threadpools", "fastbp.memory",
     ],
 }  # fmt: skip
 LEVEL = {module: level for level, modules in enumerate(FLOORS.values()) for module in modules}

@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
-from fastbp.kernels.product cimport dense_type, update_rule
+from fastbp.kernels.callbacks cimport Callbacks
+from fastbp.kernels.product cimport dense_type
 from fastbp.kernels.tables cimport LayerTable, LossTable
 from fastbp.kernels.threads cimport pool_task
 from fastbp.plugin cimport fastbp_call
@@ -65,30 +66,19 @@ cdef struct Block:  # some of a pass's rows, from E1 to E7
     double* largest  # for each layer max |x| and max |dy|
     char message[MESSAGE_SIZE]
 
-cdef struct Task:  # what a thread needs to know to run a part
+cdef struct Task:  # what a thread needs to know to run a block
     void* chain
     Pass* p
-    char* theta  # of a step; NULL: gradients are formed
-    update_rule rule
-    update_rule decayed  # for weights: with the decay that l2 is
 
-cdef class Chain:
-    # Parts in Python see these: views of as many rows as the pass has
-    cdef readonly object layout, loss, y, dy, flat, grads
-    cdef object _y_read, _params, _buffers, _contexts, _exception, _x, _targets, _out, _dx, _losses
-
+cdef class Chain(Callbacks):
     cdef Node* nodes
     cdef LossTable loss_table
     cdef fastbp_call loss_call
     cdef const dense_type* own
-    cdef int count, type, itemsize
+    cdef int type, itemsize
     cdef bint in_c  # every part has a body in C, and no buffers
     cdef bint divisible  # rows may be computed in blocks, by several threads
-    cdef int64_t rows
-    cdef uint64_t seed, step
-    cdef bint training
-    cdef void* gradient  # where flat's numbers stand
-    cdef int64_t size  # how many
+    cdef int64_t size  # of all parameters
     cdef double* loss_values
     cdef double* row_scale
     cdef Block* blocks
@@ -101,12 +91,8 @@ cdef class Chain:
 
     cdef void c_use(self, int64_t rows, bint training, int64_t first_row) noexcept nogil
     cdef int c_forward(self, Pass* p) noexcept nogil
-    cdef int c_chain(self, Pass* p) noexcept nogil
-    cdef int c_step(
-        self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil
+    cdef int c_rows(self, Pass* p) noexcept nogil
 
-    cdef int flushed_step(
-        self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil
     cdef int run_blocks(self, Pass* p, pool_task task) noexcept nogil
     cdef void chain_block(self, Pass* p, Block* block) noexcept nogil
     cdef const fastbp_call* call_of(
@@ -120,21 +106,3 @@ cdef class Chain:
         self, Node* node, const fastbp_call* call, int64_t n, const char* x, const char* y,
         const char* dy, char* dx) noexcept nogil
     cdef void measure_block(self, Pass* p, Block* block) noexcept nogil
-    cdef bint apart(self, const char* x, const void* vector) noexcept nogil
-    cdef bint bounded(self, const Pass* p, const update_rule* rule, double l2) noexcept nogil
-    cdef void form_gradients(self, Pass* p) noexcept nogil
-    cdef void weight_gradients(self, Task* task) noexcept nogil
-    cdef void weight_gradient(
-        self, const Task* task, int i, int64_t first, int64_t rows) noexcept nogil
-    cdef void update(
-        self, const Task* task, int64_t first, int64_t last, bint others) noexcept nogil
-    cdef void update_some(
-        self, const Task* task, int64_t start, int64_t stop,
-        const update_rule* rule) noexcept nogil
-    cdef double c_add_l2(self, char* theta, char* g, double l2) noexcept nogil
-    cdef double c_penalty(self, const char* theta, double l2) noexcept nogil
-    cdef int py_forward(self, int i, bint has_out) noexcept with gil
-    cdef int py_losses(self, bint gradient) noexcept with gil
-    cdef int py_backward(self, int i, bint has_dx) noexcept with gil
-
-cdef object read_only(object array)

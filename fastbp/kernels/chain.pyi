@@ -1,16 +1,7 @@
-from typing import Any
-
-from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
-__pyx_capi__: dict[str, object]  # the C side, for cimport
+from fastbp.kernels.callbacks import Callbacks
 
 @disjoint_base
-class Chain:
-    layout: Any
-    loss: Any
-    y: list[NDArray[Any]]
-    dy: list[NDArray[Any]]
-    flat: NDArray[Any]
+class Chain(Callbacks):
     most_threads: int
-    grads: list[dict[str, NDArray[Any]]]

@@ -1,11 +1,12 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from fastbp.kernels.chain cimport Chain, Pass, Stage
+from fastbp.kernels.chain cimport Pass, Stage
+from fastbp.kernels.descent cimport Descent
 
 
 @cython.final
-cdef class Plan(Chain):
+cdef class Plan(Descent):
     cdef readonly int64_t capacity
     cdef int64_t n_in
     cdef int type_number  # NumPy's

@@ -4,18 +4,13 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.kernels.descent import Descent
+
 __pyx_capi__: dict[str, object]  # the C side, for cimport
 
 @final
-class Plan:
-    layout: Any
-    loss: Any
-    y: list[NDArray[Any]]
-    dy: list[NDArray[Any]]
-    flat: NDArray[Any]
-    grads: list[dict[str, NDArray[Any]]]
+class Plan(Descent):
     capacity: int
-    most_threads: int
 
     def __new__(cls, layout: Any, loss: Any, capacity: int, labels: Sequence[str]) -> Self: ...
     def bind(

@@ -19,9 +19,11 @@ from fastbp.kernels.threads import num_threads
 from fastbp.memory import arena
 
 from fastbp.kernels.builtin cimport is_dense, is_relu
+from fastbp.kernels.callbacks cimport read_only
 from fastbp.kernels.chain cimport (
-    GRADIENT, MESSAGE_SIZE, MOST_BLOCKS, OUTPUT, Block, Chain, Node, Pass, Stage, read_only,
+    GRADIENT, MESSAGE_SIZE, MOST_BLOCKS, OUTPUT, Block, Node, Pass, Stage,
 )
+from fastbp.kernels.descent cimport Descent
 from fastbp.kernels.host cimport pointer, start_call
 from fastbp.kernels.product cimport kernels, update_rule
 from fastbp.kernels.tables cimport ELEMENTWISE, LAYER, PYTHON, read_layer, read_loss
@@ -32,7 +34,7 @@ from fastbp.plugin cimport (
 
 
 @cython.final
-cdef class Plan(Chain):
+cdef class Plan(Descent):
     """Buffers for up to `capacity` rows of one network.
 
     Attributes
@@ -321,7 +323,7 @@ cdef class Plan(Chain):
         """Add the gradient of l2 Σ ‖W_k‖² to flat, and return that term."""
         if l2 == 0 or not self.flat.size:
             return 0.0
-        return self.c_add_l2(<char*>pointer(self._theta), <char*>pointer(self.flat), l2)
+        return self.c_l2(<const char*>pointer(self._theta), l2, self.gradient)
 
     # Before and after
 

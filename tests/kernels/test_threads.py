@@ -193,6 +193,7 @@ def test_ctrl_c_reaches_the_main_thread_while_helpers_are_awake(python):
     code = """
 import os, signal, threading
 from fastbp.kernels.threads import run_parts
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 caught = 0
 for _ in range(20):
     try:

@@ -4,9 +4,10 @@
 
 #include <stdint.h>
 
-#define SCAN(real)                                                                 \
+#define SCAN(real)                                                                                 \
     /* delta (rows, n) *= scale (rows,); with scale 0 the row is 0 whatever it held. */            \
-    static void scale_rows_##real(real *delta, const double *scale, int64_t rows, int64_t n) {     \
+    static inline void scale_rows_##real(real *delta, const double *scale, int64_t rows,           \
+                                         int64_t n) {                                              \
         for (int64_t i = 0; i < rows; i++, delta += n) {                                           \
             real s = (real)scale[i];                                                               \
             for (int64_t j = 0; j < n; j++)                                                        \
@@ -14,19 +15,15 @@
         }                                                                                          \
     }                                                                                              \
     /* dx (n,) *= dy (n,). */                                                                      \
-    static void multiply_##real(real *dx, const real *dy, int64_t n) {                             \
+    static inline void multiply_##real(real *dx, const real *dy, int64_t n) {                      \
         for (int64_t i = 0; i < n; i++)                                                            \
             dx[i] *= dy[i];                                                                        \
     }                                                                                              \
-    /* dW (n,) += 2 l2 W (n,); returns Σ W². */                                                    \
-    static double add_l2_##real(real *dW, const real *W, double l2, int64_t n) {                   \
+    /* dW (n,) += 2 l2 W (n,). */                                                                  \
+    static inline void add_l2_##real(real *dW, const real *W, double l2, int64_t n) {              \
         real twice = (real)(2 * l2);                                                               \
-        double total = 0;                                                                          \
-        for (int64_t i = 0; i < n; i++) {                                                          \
+        for (int64_t i = 0; i < n; i++)                                                            \
             dW[i] += twice * W[i];                                                                 \
-            total += (double)W[i] * (double)W[i];                                                  \
-        }                                                                                          \
-        return total;                                                                              \
     }
 
 SCAN(float)

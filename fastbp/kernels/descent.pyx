@@ -1,0 +1,239 @@
+"""E8, E9 and the optimizer's step, after the chain: sums over the batch.
+
+They are divided over threads by the rows of their results, which changes no bit.
+"""
+
+from libc.math cimport isfinite
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from fastbp.kernels.chain cimport (
+    DONE, GRADIENT, OUTPUT, Chain, Node, Pass, Stage, fpmode_flush, fpmode_set,
+)
+from fastbp.kernels.product cimport RULE_NONE, RULE_SGD, STEP_DEPTH, update_rule
+from fastbp.kernels.threads cimport c_pool_run
+from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
+
+cdef extern from "src/scan.h" nogil:
+    void add_l2_float(float* dW, const float* W, double l2, int64_t n)
+    void add_l2_double(double* dW, const double* W, double l2, int64_t n)
+
+# A gradient whose entries are surely below this is finite, whatever the order of its sums.
+cdef double[2] BOUND = [1e37, 1e306]
+
+
+cdef void run_weight_gradient(void* context, int part) noexcept nogil:
+    # Layer by layer, as many parts of each as there are threads.
+    cdef StepTask* task = <StepTask*>context
+    cdef int threads = (<Descent>task.descent).threads, i = part // threads
+    cdef Node* node = &(<Descent>task.descent).nodes[i]
+    cdef int64_t size = (node.n_out + threads - 1) // threads, first
+    size = (size + 15) // 16 * 16
+    first = part % threads * size
+    if node.dense and first < node.n_out:
+        (<Descent>task.descent).weight_gradient(task, i, first, min(size, node.n_out - first))
+
+
+cdef void run_update(void* context, int part) noexcept nogil:
+    cdef StepTask* task = <StepTask*>context
+    cdef int64_t size = (<Descent>task.descent).size, threads = (<Descent>task.descent).threads
+    cdef int64_t share
+    share = ((size + threads - 1) // threads + 15) // 16 * 16
+    (<Descent>task.descent).update(task, part * share, min(size, (part + 1) * share), False)
+
+
+cdef class Descent(Chain):
+    cdef int c_chain(self, Pass* p) noexcept nogil:
+        # E1 to E9, p.value being the loss.
+        cdef int code = self.c_rows(p)
+        cdef int64_t n
+        if code != FASTBP_OK:
+            return code
+        p.value = 0
+        for n in range(self.rows):
+            p.value += (1 if p.weight == NULL else p.weight[n]) * self.loss_values[n]
+        p.value *= p.scale
+        if p.largest_x < 0 and not p.factors_only:
+            self.form_gradients(p)
+        return FASTBP_OK
+
+    cdef void form_gradients(self, Pass* p) noexcept nogil:
+        # E8 and E9 of fastbp's own dense layers, into flat.
+        cdef StepTask task
+        task.descent, task.p, task.theta = <void*>self, p, NULL
+        self.weight_gradients(&task)
+
+    cdef int c_step(
+            self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
+        # The whole step, with denormals as zero.
+        cdef Stage stage
+        cdef double value
+        cdef int code
+        p.mode, p.flushes, p.fuses = fpmode_flush(), True, self.in_c
+        code = self.flushed_step(p, theta, l2, rule)
+        if code == FASTBP_NON_FINITE and p.fuses and (p.stage == OUTPUT or p.stage == GRADIENT):
+            # once more, to leave every array behind in which it may have begun
+            stage, value, p.fuses = p.stage, p.value, False
+            if self.c_chain(p) == FASTBP_OK:
+                self.form_gradients(p)
+                self.c_l2(theta, l2, self.gradient)
+            p.stage, p.value = stage, value
+        fpmode_set(p.mode)
+        return code
+
+    cdef int flushed_step(
+            self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
+        # E1 to E9 and the optimizer's step. SGD takes weights along E8 without forming it, where
+        # nothing can fail any more. What has no bound is looked at before the step, which comes
+        # last. Without a rule the gradient is left in flat.
+        cdef StepTask task
+        cdef bint good
+        cdef int code = self.c_chain(p)
+        if code != FASTBP_OK:
+            return code
+        p.value += self.c_l2(theta, l2, NULL)
+        p.stage = GRADIENT
+        if not isfinite(p.value):
+            return FASTBP_NON_FINITE
+        good = rule.kind != RULE_NONE and self.bounded(p, rule, l2)
+        task.descent, task.p, task.theta = <void*>self, p, NULL
+        memcpy(&task.rule, rule, sizeof(update_rule))
+        memcpy(&task.decayed, rule, sizeof(update_rule))
+        if good and rule.kind == RULE_SGD and self.rows <= STEP_DEPTH and self.apart(p.x, theta):
+            p.stage = DONE
+            task.theta = theta
+            task.decayed.decay += 2 * l2
+            self.weight_gradients(&task)
+            self.update(&task, 0, self.size, True)
+            return FASTBP_OK
+        self.weight_gradients(&task)
+        if good:
+            task.decayed.decay += 2 * l2
+        else:
+            self.c_l2(theta, l2, self.gradient)
+            if not isfinite(self.own.largest(self.size, self.gradient)):
+                return FASTBP_NON_FINITE
+        p.stage = DONE
+        if rule.kind == RULE_NONE:
+            return FASTBP_OK
+        task.theta = theta
+        if self.threads > 1:
+            c_pool_run(self.threads, self.threads, run_update, &task)
+        else:
+            self.update(&task, 0, self.size, False)
+        return FASTBP_OK
+
+    # Sums over the batch, and the step
+
+    cdef bint apart(self, const char* x, const void* vector) noexcept nogil:
+        # Whether x shares no memory with theta: a step would change h_0 while E8 still reads it.
+        cdef const char* start = <const char*>vector
+        return (x + self.rows * self.nodes[0].n_in * self.itemsize <= start
+                or start + self.size * self.itemsize <= x)
+
+    cdef bint bounded(self, const Pass* p, const update_rule* rule, double l2) noexcept nogil:
+        # Whether every entry of the gradient is finite, those of E8, E9 by a bound: |Σ_n delta h|
+        # is at most rows max|delta| max|h|; and the factor of W that decay and l2 make together.
+        # NaN compares as False.
+        cdef Node* node
+        cdef double h, delta
+        cdef int i, j
+        if not rule.decay + 2 * l2 < BOUND[self.type]:
+            return False
+        for i in range(self.count):
+            node = &self.nodes[i]
+            if node.affine and l2 != 0 and not 2 * l2 * self.own.largest(
+                    node.sizes[node.weight], node.pointers[node.weight]) < BOUND[self.type]:
+                return False
+            if node.dense:
+                for j in range(self.n_blocks):
+                    h, delta = self.blocks[j].largest[2 * i], self.blocks[j].largest[2 * i + 1]
+                    if not delta * self.rows * (1 + h) < BOUND[self.type]:
+                        return False
+                continue
+            for j in range(node.n_params):
+                if not (self.own.largest(node.sizes[j], node.pointers[node.n_params + j])
+                        < BOUND[self.type]):
+                    return False
+        return True
+
+    cdef void weight_gradients(self, StepTask* task) noexcept nogil:
+        # E8 and E9 of fastbp's own dense layers: into flat, or a step along them.
+        cdef int i
+        if self.threads > 1:
+            c_pool_run(self.threads, self.count * self.threads, run_weight_gradient, task)
+            return
+        for i in range(self.count):
+            if self.nodes[i].dense:
+                self.weight_gradient(task, i, 0, self.nodes[i].n_out)
+
+    cdef void weight_gradient(
+            self, const StepTask* task, int i, int64_t first, int64_t rows) noexcept nogil:
+        # Some rows of layer i's dW and db.
+        cdef Node* node = &self.nodes[i]
+        cdef const char* h = <const char*>self.nodes[i - 1].y if i else task.p.x
+        cdef const char* delta = node.dy + first * self.itemsize
+        cdef int64_t at = first * node.n_in * self.itemsize
+        cdef int bias = 1 - node.weight
+        cdef char* db
+        if task.theta == NULL:
+            self.own.product(
+                1, 0, rows, node.n_in, self.rows, delta, node.n_out, h, node.n_in,
+                <char*>node.pointers[node.n_params + node.weight] + at, node.n_in, 0)
+        else:
+            self.own.step_along(
+                self.rows, node.n_in, rows, delta, node.n_out, h, task.decayed.rate,
+                task.decayed.decay, task.theta + node.offsets[node.weight] * self.itemsize + at)
+        if node.n_params > 1:
+            db = <char*>node.pointers[node.n_params + bias] + first * self.itemsize
+            self.own.column_sums(self.rows, rows, delta, node.n_out, db)
+            if task.theta != NULL:
+                self.own.update(
+                    rows, task.theta + (node.offsets[bias] + first) * self.itemsize, db,
+                    &task.rule)
+
+    cdef void update(
+            self, const StepTask* task, int64_t first, int64_t last, bint others) noexcept nogil:
+        # The optimizer's step of parameters first to last, or of those in other layers than dense.
+        cdef Node* node
+        cdef int64_t start, stop
+        cdef int i, j
+        if not others and task.decayed.decay == task.rule.decay:
+            self.update_some(task, first, last, &task.rule)
+            return
+        for i in range(self.count):
+            node = &self.nodes[i]
+            for j in range(0 if others and node.dense else node.n_params):
+                start = max(first, node.offsets[j])
+                stop = min(last, node.offsets[j] + node.sizes[j])
+                if node.affine and j == node.weight:
+                    self.update_some(task, start, stop, &task.decayed)
+                else:
+                    self.update_some(task, start, stop, &task.rule)
+
+    cdef void update_some(
+            self, const StepTask* task, int64_t start, int64_t stop,
+            const update_rule* rule) noexcept nogil:
+        if start < stop:
+            self.own.update(stop - start, task.theta + start * self.itemsize,
+                            self.gradient + start * self.itemsize, rule)
+
+    cdef double c_l2(self, const char* theta, double l2, char* g) noexcept nogil:
+        # l2 Σ W² over every W of an affine layer, whose gradient 2 l2 W is added to g, if given.
+        cdef Node* node
+        cdef double total = 0
+        cdef int64_t at, n
+        cdef int i
+        if l2 == 0:
+            return 0
+        for i in range(self.count):
+            node = &self.nodes[i]
+            if node.affine:
+                n = node.sizes[node.weight]
+                at = node.offsets[node.weight] * self.itemsize
+                total += self.own.squares(n, theta + at)
+                if g != NULL and self.type:
+                    add_l2_double(<double*>(g + at), <const double*>(theta + at), l2, n)
+                elif g != NULL:
+                    add_l2_float(<float*>(g + at), <const float*>(theta + at), l2, n)
+        return l2 * total
