@@ -1,8 +1,8 @@
 """The lecture's chain, E1 to E7, run in C over a plan's buffers.
 
-It goes row by row, so the batch is divided into blocks of rows, each of which runs through all of it on
-one thread; that changes no bit. A part with a C table is called without Python's lock; for a part
-written in Python the lock is taken for that call alone.
+It goes row by row, so the batch is divided into blocks of rows, each of which runs through all of
+it on one thread; that changes no bit. A part with a C table is called without Python's lock; for a
+part written in Python the lock is taken for that call alone.
 
 In a step and in a forward pass for its own sake denormal numbers count as zero, since some
 processors take ten times as long with them. Afterwards, and for each part written in Python, the

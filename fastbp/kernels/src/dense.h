@@ -38,7 +38,7 @@ typedef struct dense_type {
      * decay W); delta (batch, n_out) whose rows are ld_delta apart, h (batch, n_in). */
     void (*step_along)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
                        int64_t ld_delta, const void *h, double rate, double decay, void *W);
-    /* E9: db (n_out,) = Σ_n delta_n, summed in double; delta (batch, n_out), rows ld_delta apart. */
+    /* E9: db (n_out,) = Σ_n delta_n, summed in double; delta (batch, n_out), ld_delta apart. */
     void (*column_sums)(int64_t batch, int64_t n_out, const void *delta, int64_t ld_delta,
                         void *db);
     /* The step for n parameters, theta inside rule->theta, along g. */

@@ -1,9 +1,9 @@
 /* One matrix product for one type and one instruction set: C = op(A) op(B) (+ C), row-major.
  *
- * A tile of C, ROWS x COLUMNS registers, stays in
- * registers over a block of the depth: per step it takes COLUMNS vectors of B and, number by
- * number, ROWS numbers of A. An entry of C is added up in the order of the depth, block after
- * block, whatever tile it falls into: its bits do not depend on how C is divided.
+ * A tile of C, ROWS x COLUMNS registers, stays in registers over a block of the depth: per step it
+ * takes COLUMNS vectors of B and, number by number, ROWS numbers of A. An entry of C is added up in
+ * the order of the depth, block after block, whatever tile it falls into: its bits do not depend on
+ * how C is divided.
  */
 #define WIDTH (COLUMNS * LANES)
 
@@ -42,8 +42,9 @@ IN(finish)(int kind, IN(reg) c, real *to, int64_t some, const real *bias,
 #undef PART
 }
 
-/* C (rows, nv registers) from A (rows, k) B (k, nv registers). A's number (i, p) stands at i * a_row +
- * p * a_col; bias is that of C's first column. rows and nv are constants wherever this is called. */
+/* C (rows, nv registers) from A (rows, k) B (k, nv registers). A's number (i, p) stands at
+ * i * a_row + p * a_col; bias is that of C's first column. rows and nv are constants wherever this
+ * is called. */
 static inline __attribute__((always_inline)) void
 IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int64_t a_col,
          const real *restrict B, int64_t ldb, real *restrict C, int64_t ldc, const real *bias,
@@ -90,7 +91,7 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
 #define TILES(NV)                                                                                  \
     static __attribute__((noinline)) void IN(tiles_##NV)(                                          \
         int64_t rows, int64_t k, const real *A, int64_t a_row, int64_t a_col, const real *B,       \
-        int64_t ldb, real *C, int64_t ldc, const real *bias, const IN(ending) *ending) {           \
+        int64_t ldb, real *C, int64_t ldc, const real *bias, const IN(ending) *ending) {          \
         for (; rows >= ROWS; rows -= ROWS, A += ROWS * a_row, C += ROWS * ldc)                     \
             IN(tile)(ROWS, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);                  \
         switch (rows) {                                                                            \
@@ -199,9 +200,9 @@ static void IN(turn_back)(int64_t n, int64_t width, int64_t wide, const real *su
     }
 }
 
-/* C (m, n) from A (m, k) B (k, n), A by its strides: E6 and E8, where B stands in rows, and E1, where
- * Bᵀ does. A panel of B is packed where enough rows of A use it; its last columns, when they do not
- * fill a register, always. */
+/* C (m, n) from A (m, k) B (k, n), A by its strides: E6 and E8, where B stands in rows, and E1,
+ * where Bᵀ does. A panel of B is packed where enough rows of A use it; its last columns, when they
+ * do not fill a register, always. */
 static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
                         int64_t a_col, const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
                         const IN(ending) *ending) {
@@ -256,11 +257,11 @@ static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t 
     }
 }
 
-/* C (m, n) from A (m, k) Bᵀ; B (n, k): E1 of few rows. Both stand in rows along the depth; up to WIDTH
- * rows of A are turned and become lanes, Cᵀ = B Aᵀ comes out, and is turned back when complete. */
-static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda,
-                         const real *B, int64_t ldb, real *C, int64_t ldc,
-                         const IN(ending) *ending) {
+/* C (m, n) from A (m, k) Bᵀ; B (n, k): E1 of few rows. Both stand in rows along the depth; up to
+ * WIDTH rows of A are turned and become lanes, Cᵀ = B Aᵀ comes out, and is turned back when
+ * complete. */
+static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda, const real *B,
+                         int64_t ldb, real *C, int64_t ldc, const IN(ending) *ending) {
     real turned[DEPTH * WIDTH] __attribute__((aligned(64)));
     real sums[CHUNK * WIDTH] __attribute__((aligned(64)));
     const IN(ending) first = {.kind = SUM}, further = {.kind = SUM, .add = 1};
@@ -382,8 +383,8 @@ static void IN(rank_one)(int64_t m, int64_t n, const real *restrict a, const rea
 }
 
 /* Parameters C (m, n) go one step of SGD along a b; a (m,), b (n,). */
-static void IN(step_along_one)(int64_t m, int64_t n, const real *restrict a,
-                               const real *restrict b, real *restrict C, real rate, real decay) {
+static void IN(step_along_one)(int64_t m, int64_t n, const real *restrict a, const real *restrict b,
+                               real *restrict C, real rate, real decay) {
     for (int64_t i = 0; i < m; i++, C += n) {
         real rate_a = rate * a[i];
         if (decay != 0)
@@ -413,8 +414,8 @@ static void IN(product)(int trans_a, int trans_b, int64_t m, int64_t n, int64_t 
         IN(by_rows)(m, n, k, A, trans_a ? 1 : lda, trans_a ? lda : 1, B, ldb, 0, C, ldc, &ending);
 }
 
-/* E1: a = x Wᵀ + b; or, with relu, E2 too: max(a, 0). x (batch, n_in), W (n_out, n_in), b (n_out,) or
- * NULL, y (batch, n_out). */
+/* E1: a = x Wᵀ + b; or, with relu, E2 too: max(a, 0). x (batch, n_in), W (n_out, n_in), b (n_out,)
+ * or NULL, y (batch, n_out). */
 static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
                        const void *b, int relu, void *y) {
     const IN(ending) ending = {.kind = AFFINE, .bias = b, .least = relu ? 0 : -INFINITY};

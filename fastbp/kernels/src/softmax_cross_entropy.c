@@ -16,7 +16,7 @@
 #include "exp.h"
 #include "row.h"
 
-#define ROOM 1024 /* numbers e of a block: longer rows are worked on in pieces, their e taken twice */
+#define ROOM 1024 /* numbers e of a block: longer rows go in pieces, their e taken twice */
 #define ROWS 64   /* rows of a block, at most */
 #define NARROW 32 /* columns up to which rows stand side by side */
 #define LANES 16  /* rows side by side: two vectors of the widest kind, which wait less than one */
@@ -123,7 +123,7 @@ INLINED void TYPED(classes)(block *b, const real *a, int64_t ld, int64_t rows, i
     }
 }
 
-/* The same for up to LANES rows of up to NARROW columns, side by side: e_j of them all is a vector. */
+/* The same for up to LANES rows of up to NARROW columns, side by side: a vector holds all e_j. */
 INLINED void TYPED(narrow)(const real *a, int64_t ld, int64_t rows, int64_t n, const int64_t *entry,
                            double *loss, real *y_hat, int64_t ld_y, int fused) {
     double e[NARROW][LANES], max[LANES], at_entry[LANES], apart[LANES], others[LANES], part[LANES];

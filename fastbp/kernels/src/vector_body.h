@@ -1,5 +1,5 @@
-/* Registers of one type and one instruction set: wants real (float or double), whole (an integer of its
- * size), LANES (numbers per register), BYTES and IN(name), which tells the instances apart. */
+/* Registers of one type and one instruction set: wants real (float or double), whole (an integer of
+ * its size), LANES (numbers per register), BYTES and IN(name), which tells the instances apart. */
 typedef real IN(reg) __attribute__((vector_size(LANES * sizeof(real))));
 typedef real IN(mem) __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)),
                                     may_alias)); /* a register's worth anywhere in memory */
