@@ -63,6 +63,42 @@ def same(net, turn):
     assert done.stdout == "fine\n", done.stderr
 
 
+def test_a_child_forked_while_another_thread_is_in_a_step(python):
+    """Neither does it wait for a thread that it does not have, nor forget what its own one holds."""
+    if not hasattr(os, "fork"):
+        pytest.skip("the system has no fork")
+    code = """
+entered, leave = threading.Event(), threading.Event()
+class Waits(bp.ReLU):
+    def forward(self, params, x, y, ctx):
+        entered.set()
+        leave.wait()
+        np.maximum(x, 0, out=y)
+net = bp.Network(64, [bp.Dense(8), Waits(), bp.Dense(10)], rng=0)
+other = threading.Thread(target=lambda: net.step(X, y, bp.SGD(0.1)))
+other.start()
+entered.wait()
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)  # ends a child that hangs
+    leave.set()
+    net.step(X, y, bp.SGD(0.1))
+    with net._lock:
+        grandchild = os.fork()
+        net.step(X, y, bp.SGD(0.1))
+    if grandchild:
+        assert os.waitpid(grandchild, 0)[1] == 0
+    os._exit(0)
+status = os.waitpid(pid, 0)[1]
+leave.set()
+other.join()
+assert status == 0, f"the child ended with {status:#x}"
+print("fine")
+"""
+    done = python(LARGE + code)
+    assert done.stdout == "fine\n", done.stderr
+
+
 def test_one_cpu_trains_to_the_same_bits(python):
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("the system has no sched_setaffinity")

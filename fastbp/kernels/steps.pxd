@@ -8,8 +8,9 @@ cdef class OptimizerState:
     cdef public int64_t steps
 
 cdef class Turn:
-    cdef object lock
+    cdef object lock, owner
     cdef readonly int depth
+    cdef int forks  # how many this process had come from when the lock was made
 
 cdef enum Targets:
     CAREFUL  # only the loss knows what they are

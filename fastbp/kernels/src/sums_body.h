@@ -6,7 +6,9 @@ static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, in
                             void *db_) {
     enum { COLUMNS_AT_ONCE = 64 }; /* so many that no sum waits for itself */
     real *db = db_;
-    for (int64_t first = 0; first < n_out; first += COLUMNS_AT_ONCE) {
+    if (batch == 1)
+        memcpy(db, delta_, n_out * sizeof *db);
+    for (int64_t first = 0; batch != 1 && first < n_out; first += COLUMNS_AT_ONCE) {
         double total[COLUMNS_AT_ONCE] __attribute__((aligned(64))) = {0};
         int64_t width = n_out - first < COLUMNS_AT_ONCE ? n_out - first : COLUMNS_AT_ONCE;
         const real *delta = (const real *)delta_ + first;
