@@ -2,13 +2,18 @@
 
 The own kernels (src/dense.c) are compiled for several instruction sets; the best one that this
 processor runs is taken, or the one that FASTBP_ISA names.
+
+BLAS makes no product of a network, of whatever size. Measured on one thread: with AVX-512, the
+three products of a step took SciPy's OpenBLAS 1.06 to 1.5 times as long as the own kernels from
+32 x 64 x 64 to 256 x 1024 x 1024 and 0.97 to 1.08 times at 512 x 2048 x 2048; MKL 2026.2 took 1.02
+to 1.35 times as long up to 2048 x 4096 x 4096. With AVX2 alone OpenBLAS took 1.02 to 1.7 times as
+long up to 128 x 512 x 512 but for one product, and 0.85 to 1.01 times from 256 x 1024 x 1024 on:
+too little to give up that no bit depends on the number of threads, of which BLAS has its own.
 """
 
 import os
 
 from fastbp.errors import ConfigError
-
-from fastbp.kernels.blas cimport c_gemm, fits
 
 cdef extern from "src/dense.h" nogil:
     ctypedef struct dense_isa:
@@ -17,11 +22,6 @@ cdef extern from "src/dense.h" nogil:
     const dense_isa* dense_chosen()
     const dense_isa* dense_instance(int number)
     bint dense_runs(int number)
-
-# Multiply-adds from which BLAS is faster than the own kernels: no such size was found. On one
-# thread they were ahead from 32 x 64 x 64 to 512 x 2048 x 2048, at 0.75 to 0.98 of the FMA peak
-# against 0.4 to 0.8.
-cdef double CROSSOVER = float("inf")
 
 cdef const dense_isa* own = dense_chosen()
 
@@ -34,12 +34,8 @@ cdef void c_product(
         bint trans_a, bint trans_b, int64_t m, int64_t n, int64_t k, const floating* A, int64_t lda,
         const floating* B, int64_t ldb, bint add, floating* C, int64_t ldc) noexcept nogil:
     # C = op(A) op(B) (+ C).
-    if <double>m * <double>n * <double>k > CROSSOVER and (
-            fits(m) and fits(n) and fits(k) and fits(lda) and fits(ldb) and fits(ldc)):
-        c_gemm(trans_a, trans_b, m, n, k, <floating>1, A, lda, B, ldb, <floating>add, C, ldc)
-    else:
-        own.type[floating is double].product(
-            trans_a, trans_b, m, n, k, A, lda, B, ldb, C, ldc, add)
+    own.type[floating is double].product(
+        trans_a, trans_b, m, n, k, A, lda, B, ldb, C, ldc, add)
 
 
 def instruction_sets():
