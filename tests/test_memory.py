@@ -19,7 +19,8 @@ def test_arrays_of_an_arena_are_apart_and_on_lines(dtype):
     arrays = arena(shapes, np.dtype(dtype))
     assert [array.shape for array in arrays] == shapes
     for number, array in enumerate(arrays):
-        assert array.dtype == dtype and array.flags.c_contiguous and array.flags.writeable
+        assert array.dtype == dtype
+        assert array.flags.carray
         assert array.size == 0 or on_a_line(array)
         array[...] = number
     assert all((array == number).all() for number, array in enumerate(arrays))
@@ -27,7 +28,9 @@ def test_arrays_of_an_arena_are_apart_and_on_lines(dtype):
 
 def test_zeros():
     vector = zeros(1000, np.dtype(np.float32))
-    assert on_a_line(vector) and vector.shape == (1000,) and not vector.any()
+    assert on_a_line(vector)
+    assert vector.shape == (1000,)
+    assert not vector.any()
 
 
 @pytest.mark.parametrize("change", ["none", "pickle", "copy", "load"])
