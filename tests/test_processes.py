@@ -64,7 +64,7 @@ def same(net, turn):
 
 
 def test_a_child_forked_while_another_thread_is_in_a_step(python):
-    """Neither does it wait for a thread that it does not have, nor forget what its own one holds."""
+    """It does not wait for a thread that it does not have, nor forget what its own one holds."""
     if not hasattr(os, "fork"):
         pytest.skip("the system has no fork")
     code = """
