@@ -60,6 +60,8 @@ def main():
     parser.add_argument("functions", nargs="*", help=f"of {FUNCTIONS}")
     parser.add_argument("--step", type=int, default=1, help="take every STEPth float")
     options = parser.parse_args()
+    if not 1 <= options.step < 1 << 32:
+        parser.error(f"--step: got {options.step}; wanted 1 to {(1 << 32) - 1}")
     bad = False
     print("function  instructions  max error at x         denormal at x           wrong  falls")
     with tempfile.TemporaryDirectory() as folder:
