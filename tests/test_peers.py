@@ -238,3 +238,18 @@ def test_picture_is_drawn_from_the_json(measured, tmp_path):
     done = run(["-m", "peers"], f"--read={measured[2]}", f"--picture={file}")
     assert done.returncode == 0, done.stderr
     assert "<svg" in file.read_text()
+
+
+def test_a_picture_without_matplotlib_is_refused_before_anything_is_measured(tmp_path):
+    program = """
+import importlib.util, sys
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "matplotlib" else found(name, *rest)
+from peers.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+    file = tmp_path / "peers.json"
+    done = run(["-c", program], f"--json={file}", f"--picture={tmp_path / 'peers.png'}")
+    assert done.returncode == 2
+    assert "no picture without matplotlib" in done.stderr
+    assert not file.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -21,6 +22,9 @@ HELD, SHORT, UNUSABLE = 0, 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 1 when a row is short or a library refused, 2 when nothing can be run."""
     options = command_line.parse(arguments)
+    if options.picture and importlib.util.find_spec("matplotlib") is None:
+        say('no picture without matplotlib, which pip install ".[peers]" brings; nothing was done')
+        return UNUSABLE
     if options.read:
         return draw(json.loads(options.read.read_text()), options.picture)
     if len(options.grid) > 1:
@@ -82,11 +86,8 @@ def draw(results: Any, file: Path) -> int:
     if not steps:
         say("no picture: the results hold no step grid")
         return UNUSABLE
-    try:
-        from .picture import draw as draw_steps
-    except ImportError as exc:
-        say(f"no picture: {exc}")
-        return UNUSABLE
+    from .picture import draw as draw_steps
+
     draw_steps(steps[0], file)
     return HELD
 
