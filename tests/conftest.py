@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -53,6 +55,26 @@ def python(code, *, check=False, **variables):
         [sys.executable, "-W", "error", "-c", code],
         env=env, capture_output=True, text=True, timeout=60, check=check,
     )  # fmt: skip
+
+
+def interrupted(code, seconds):
+    """Run code in a new process that gets Ctrl-C so many seconds after it has printed "ready"."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(seconds)
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out)
+
+
+@pytest.fixture(scope="session", name="interrupted")
+def _interrupted():
+    return interrupted
 
 
 @pytest.fixture(scope="session", name="python")

@@ -4,10 +4,6 @@ What may hang runs in a process of its own, which has a minute.
 """
 
 import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -128,19 +124,7 @@ print(net.optimizer_state.steps, np.array_equal(net.flat, replay.flat), flush=Tr
 """
 
 
-def test_ctrl_c_in_a_long_epoch_of_small_steps_comes_between_two():
-    process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-    steps, same = out.split()
+def test_ctrl_c_in_a_long_epoch_of_small_steps_comes_between_two(interrupted):
+    steps, same = interrupted(INTERRUPTED, 0.2).stdout.split()
     assert int(steps) > 0
     assert same == "True"

@@ -690,21 +690,10 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_from_outside_leaves_whole_steps():
-    process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-    assert out == "whole steps\n"
-    assert process.returncode == 0
+def test_ctrl_c_from_outside_leaves_whole_steps(interrupted):
+    done = interrupted(INTERRUPTED, 0.05)
+    assert done.stdout == "whole steps\n"
+    assert done.returncode == 0
 
 
 def test_errors_in_validation_data_say_so():

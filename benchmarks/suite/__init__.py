@@ -14,7 +14,7 @@ import fastbp  # noqa: F401  # loads the BLAS of NumPy and of SciPy, so that bot
 
 threadpool_limits(int(os.environ.get("OPENBLAS_NUM_THREADS", "1")))
 
-# Since 0.3 asv_runner times one call after each setup: a step of 0.4 us takes 70 us so, with cold
+# Since 0.3 asv_runner times one call after each setup: a step of 0.6 us takes 70 us so, with cold
 # caches. As before, one setup and then many calls in a row:
 with contextlib.suppress(ImportError):  # the tests import this package without asv
     from asv_runner.benchmarks.time import TimeBenchmark

@@ -125,11 +125,10 @@ cdef class Descent(Chain):
 
     # Sums over the batch, and the step
 
-    cdef bint apart(self, const char* x, const void* vector) noexcept nogil:
-        # Whether x shares no memory with theta: a step would change h_0 while E8 still reads it.
-        cdef const char* start = <const char*>vector
-        return (x + self.rows * self.nodes[0].n_in * self.itemsize <= start
-                or start + self.size * self.itemsize <= x)
+    cdef bint apart(self, const char* x, const char* theta) noexcept nogil:
+        # Whether they share no memory: a step would change h_0 while E8 still reads it.
+        return (x + self.rows * self.nodes[0].n_in * self.itemsize <= theta
+                or theta + self.size * self.itemsize <= x)
 
     cdef bint bounded(self, const Pass* p, const update_rule* rule, double l2) noexcept nogil:
         # Whether every entry of the gradient is finite, those of E8, E9 by a bound: |Σ_n delta h|

@@ -3,12 +3,12 @@
 The own kernels (src/dense.c) are compiled for several instruction sets; the best one that this
 processor runs is taken, or the one that FASTBP_ISA names.
 
-BLAS makes no product of a network, of whatever size. Measured on one thread: with AVX-512, the
-three products of a step took SciPy's OpenBLAS 1.06 to 1.5 times as long as the own kernels from
-32 x 64 x 64 to 256 x 1024 x 1024 and 0.97 to 1.08 times at 512 x 2048 x 2048; MKL 2026.2 took 1.02
-to 1.35 times as long up to 2048 x 4096 x 4096. With AVX2 alone OpenBLAS took 1.02 to 1.7 times as
-long up to 128 x 512 x 512 but for one product, and 0.85 to 1.01 times from 256 x 1024 x 1024 on:
-too little to give up that no bit depends on the number of threads, of which BLAS has its own.
+BLAS makes no product of a network, of whatever size, for it has threads of its own, and its bits
+depend on them. Measured on one thread with AVX-512, the three products of a step took SciPy's
+OpenBLAS 1.0 to 1.5 times as long as the own kernels from 32 x 64 x 64 to 256 x 1024 x 1024, 0.97 to
+1.08 times at 512 x 2048 x 2048 and 0.92 to 1.0 times at 2048 x 4096 x 4096; MKL 2026.2 1.02 to 1.35
+times up to there. With AVX2 alone OpenBLAS took 0.92 to 1.7 times as long up to 128 x 512 x 512,
+0.85 to 1.01 times up to 512 x 2048 x 2048 and 0.76 to 0.80 times at 2048 x 4096 x 4096.
 """
 
 import os

@@ -2,15 +2,11 @@ from libc.stdint cimport int64_t, uint64_t
 
 from fastbp.kernels.plan cimport Plan
 from fastbp.kernels.product cimport update_rule
+from fastbp.kernels.turn cimport Turn
 
 cdef class OptimizerState:
     cdef public object name, constants, arrays
     cdef public int64_t steps
-
-cdef class Turn:
-    cdef object lock, owner
-    cdef readonly int depth
-    cdef int forks  # how many this process had come from when the lock was made
 
 cdef enum Targets:
     CAREFUL  # only the loss knows what they are

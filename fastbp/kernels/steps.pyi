@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 from fastbp.kernels.plan import Plan
+from fastbp.kernels.turn import Turn
 
 @disjoint_base
 class OptimizerState:
@@ -20,15 +21,6 @@ class OptimizerState:
         steps: int = 0,
         arrays: dict[str, NDArray[Any]] | None = None,
     ) -> None: ...
-
-def count_fork() -> None: ...
-
-@disjoint_base
-class Turn:
-    @property
-    def depth(self) -> int: ...
-    def __enter__(self) -> None: ...
-    def __exit__(self, *error: object) -> None: ...
 
 @disjoint_base
 class Steps:

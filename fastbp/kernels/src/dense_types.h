@@ -22,9 +22,13 @@
 #include "vector_body.h"
 #include "update_body.h"
 #include "sums_body.h"
+#include "one_example_body.h"
 #include "matmul_body.h"
 #undef LOAD
 #undef STORE
+#undef LOW
+#undef HIGH
+#undef EXCHANGE
 #undef real
 #undef whole
 #undef WITHOUT_SIGN
@@ -49,9 +53,13 @@
 #include "vector_body.h"
 #include "update_body.h"
 #include "sums_body.h"
+#include "one_example_body.h"
 #include "matmul_body.h"
 #undef LOAD
 #undef STORE
+#undef LOW
+#undef HIGH
+#undef EXCHANGE
 #undef real
 #undef whole
 #undef WITHOUT_SIGN

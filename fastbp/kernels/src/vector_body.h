@@ -25,3 +25,25 @@ static inline __attribute__((always_inline)) void IN(store_part)(real *p, IN(reg
         if (l < (int)some)
             p[l] = part[l];
 }
+
+/* Transposes LANES registers: exchanges blocks off the diagonal, half the size each time. */
+#define LOW(l, s) ((l) & (s) ? LANES + (l) - (s) : (l))
+#define HIGH(l, s) ((l) & (s) ? LANES + (l) : (l) + (s))
+#define EXCHANGE(s)                                                                                \
+    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) if (!(i & (s))) {                     \
+        IN(reg) a = r[i], b = r[i + (s)];                                                          \
+        r[i] = __builtin_shuffle(a, b, (IN(lanes)){EACH_LANE(LOW, s)});                            \
+        r[i + (s)] = __builtin_shuffle(a, b, (IN(lanes)){EACH_LANE(HIGH, s)});                     \
+    }
+static inline __attribute__((always_inline)) void IN(transpose)(IN(reg) r[LANES]) {
+#if LANES >= 16
+    EXCHANGE(8)
+#endif
+#if LANES >= 8
+    EXCHANGE(4)
+#endif
+#if LANES >= 4
+    EXCHANGE(2)
+#endif
+    EXCHANGE(1)
+}

@@ -1,0 +1,103 @@
+/* The products of a step for one example, which are bound by the traffic of W: E1, E6, E8, and E8
+ * with a step of SGD; for one type and one instruction set. */
+
+/* Sums of four registers' numbers. */
+static inline __attribute__((always_inline)) void IN(sums_of_4)(const IN(reg) s[4], real sum[4]) {
+#define ADD_UP(a, b, s)                                                                            \
+    (__builtin_shuffle(a, b, (IN(lanes)){EACH_LANE(LOW, s)}) +                                     \
+     __builtin_shuffle(a, b, (IN(lanes)){EACH_LANE(HIGH, s)}))
+    IN(reg) low = ADD_UP(s[0], s[1], 1), high = ADD_UP(s[2], s[3], 1);
+#if LANES == 2
+    sum[0] = low[0], sum[1] = low[1], sum[2] = high[0], sum[3] = high[1];
+#else
+    low = ADD_UP(low, high, 2);
+#if LANES >= 16
+    low = ADD_UP(low, low, 8);
+#endif
+#if LANES >= 8
+    low = ADD_UP(low, low, 4);
+#endif
+    for (int r = 0; r < 4; r++)
+        sum[r] = low[r];
+#endif
+#undef ADD_UP
+}
+
+/* c (n,) = B a + bias, or + c; B (n, k), a (k,), bias (n,) or NULL: E1 for one example. Four inner
+ * products at a time, each in two registers of partial sums. */
+static void IN(inner_products)(int64_t n, int64_t k, const real *a, const real *B, int64_t ldb,
+                               const real *bias, real least, real *c, int add) {
+    for (int64_t i = 0; i < n; i += 4) {
+        const real *row[4];
+        real sum[4] = {0};
+        int64_t rows = n - i < 4 ? n - i : 4, p = 0;
+        for (int r = 0; r < 4; r++)
+            row[r] = B + (i + (r < rows ? r : 0)) * ldb;
+        if (k >= LANES) {
+            IN(reg) s[4] = {{0}}, t[4] = {{0}};
+            for (; p + 2 * LANES <= k; p += 2 * LANES)
+#pragma GCC unroll 4
+                for (int r = 0; r < 4; r++) {
+                    s[r] += LOAD(a + p) * LOAD(row[r] + p);
+                    t[r] += LOAD(a + p + LANES) * LOAD(row[r] + p + LANES);
+                }
+            if (p + LANES <= k) {
+#pragma GCC unroll 4
+                for (int r = 0; r < 4; r++)
+                    s[r] += LOAD(a + p) * LOAD(row[r] + p);
+                p += LANES;
+            }
+#pragma GCC unroll 4
+            for (int r = 0; r < 4; r++)
+                s[r] += t[r];
+            IN(sums_of_4)(s, sum);
+        }
+        for (; p < k; p++)
+#pragma GCC unroll 4
+            for (int r = 0; r < 4; r++)
+                sum[r] += a[p] * row[r][p];
+        for (int r = 0; r < rows; r++) {
+            real total = sum[r] + (add ? c[i + r] : bias ? bias[i + r] : 0);
+            c[i + r] = total <= least ? least : total;
+        }
+    }
+}
+
+/* c (n,) = a B, or + c; a (k,), B (k, n): E6 for one example. Four rows of B at a time. */
+static void IN(sum_of_rows)(int64_t n, int64_t k, const real *restrict a, const real *restrict B,
+                            int64_t ldb, real *restrict c, int add) {
+    int64_t p = 0;
+    for (int64_t j = 0; !add && j < n; j++)
+        c[j] = 0;
+    for (; p + 4 <= k; p += 4) {
+        const real *b = B + p * ldb;
+        for (int64_t j = 0; j < n; j++)
+            c[j] += (a[p] * b[j] + a[p + 1] * b[ldb + j]) +
+                    (a[p + 2] * b[2 * ldb + j] + a[p + 3] * b[3 * ldb + j]);
+    }
+    for (; p < k; p++)
+        for (int64_t j = 0; j < n; j++)
+            c[j] += a[p] * B[p * ldb + j];
+}
+
+/* C (m, n) = a b, or + C; a (m,), b (n,): E8 for one example. */
+static void IN(rank_one)(int64_t m, int64_t n, const real *restrict a, const real *restrict b,
+                         real *restrict C, int64_t ldc, int add) {
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++)
+            C[i * ldc + j] = (add ? C[i * ldc + j] : 0) + a[i] * b[j];
+}
+
+/* Parameters C (m, n) go one step of SGD along a b; a (m,), b (n,). */
+static void IN(step_along_one)(int64_t m, int64_t n, const real *restrict a, const real *restrict b,
+                               real *restrict C, real rate, real decay) {
+    for (int64_t i = 0; i < m; i++, C += n) {
+        real rate_a = rate * a[i];
+        if (decay != 0)
+            for (int64_t j = 0; j < n; j++)
+                C[j] -= rate * (a[i] * b[j] + decay * C[j]);
+        else if (rate_a != 0) /* where a ReLU was off nothing changes: half the traffic */
+            for (int64_t j = 0; j < n; j++)
+                C[j] -= rate_a * b[j];
+    }
+}
