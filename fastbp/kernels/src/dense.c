@@ -32,6 +32,12 @@ enum {
 #define CHUNK 256     /* outputs of E1 that are held until they are complete */
 #define PACK_ROWS 160 /* more rows than this pack the panels of B that they use */
 #define TURNING 6     /* rows whose multiply-adds take as long as turning what they multiply */
+#define SKIP_ROW 24    /* multiply-adds that a row's beginning and end cost */
+#define SKIP_DEPTH 16  /* numbers of a row from which skipping is thought of */
+#define SKIP_ROWS 128       /* rows that share packed panels */
+#define SKIP_FEW 16    /* rows whose sums stay in the L1 cache until they are finished */
+#define SKIP_MARKS 4096
+#define SKIP_TURNED 32768
 #define EDGES_8(NV) EDGE(7, NV) EDGE(6, NV) EDGE(5, NV) EDGE(4, NV) EDGES_4(NV)
 #define EDGES_4(NV) EDGE(3, NV) EDGES_3(NV)
 #define EDGES_3(NV) EDGE(2, NV) EDGE(1, NV)
@@ -43,6 +49,7 @@ enum {
 #define ROWS 8 /* 24 of the 32 registers add up */
 #define EDGES EDGES_8
 #define BYTES 64
+#define SKIP_UNIT 1
 #define ISA(name) name##_v4
 #include "dense_types.h"
 #pragma GCC pop_options
@@ -52,6 +59,7 @@ enum {
 #define ROWS 4 /* 12 of 16 */
 #define EDGES EDGES_4
 #define BYTES 32
+#define SKIP_UNIT 2
 #define ISA(name) name##_v3
 #include "dense_types.h"
 #pragma GCC pop_options
@@ -61,6 +69,7 @@ enum {
 #define ROWS 3 /* 9 of 16: without fused multiply-add a product needs a register of its own */
 #define EDGES EDGES_3
 #define BYTES 16
+#define SKIP_UNIT 2
 #define ISA(name) name##_base
 #include "dense_types.h"
 

@@ -23,6 +23,8 @@
 #include "update_body.h"
 #include "sums_body.h"
 #include "one_example_body.h"
+#include "tile_body.h"
+#include "zeros_body.h"
 #include "matmul_body.h"
 #undef LOAD
 #undef STORE
@@ -54,6 +56,8 @@
 #include "update_body.h"
 #include "sums_body.h"
 #include "one_example_body.h"
+#include "tile_body.h"
+#include "zeros_body.h"
 #include "matmul_body.h"
 #undef LOAD
 #undef STORE
@@ -70,6 +74,7 @@
 #undef IN_
 #undef BYTES
 #undef ROWS
+#undef SKIP_UNIT
 #undef EDGES
 #undef ISA
 #undef FIRST_2

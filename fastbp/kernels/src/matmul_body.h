@@ -1,187 +1,9 @@
-/* One matrix product for one type and one instruction set: C = op(A) op(B) (+ C), row-major.
- *
- * A tile of C, ROWS x COLUMNS registers, stays in registers over a block of the depth: per step it
- * takes COLUMNS vectors of B and, number by number, ROWS numbers of A. An entry of C is added up in
- * the order of the depth, block after block, whatever tile it falls into: its bits do not depend on
- * how C is divided.
- */
-#define WIDTH (COLUMNS * LANES)
-
-/* What becomes of the sums A B, before they leave the registers. */
-typedef struct IN(ending) {
-    int kind;         /* SUM, AFFINE, GATE or STEP */
-    int add;          /* A B is to be added to what C holds */
-    const real *bias; /* (n,) or NULL */
-    real least;
-    const real *h; /* laid out like C, which starts at `start` */
-    real *start;
-    real rate, decay;
-} IN(ending);
-
-/* A register of sums c, of whose numbers the first `some` go to `to`; its bias stands at `bias`. */
-static inline __attribute__((always_inline)) void
-IN(finish)(int kind, IN(reg) c, real *to, int64_t some, const real *bias,
-           const IN(ending) *ending) {
-#define PART(p) (some == LANES ? LOAD(p) : IN(load_part)(p, some))
-    if (kind == AFFINE) {
-        if (bias)
-            c += PART(bias);
-        IN(lanes) low = c <= ending->least; /* so NaN stays NaN */
-        c = (IN(reg))((low & (IN(lanes))((IN(reg)){0} + ending->least)) | (~low & (IN(lanes))c));
-    } else if (kind == GATE) {
-        IN(reg) h = PART(ending->h + (to - ending->start));
-        c = (IN(reg))((IN(lanes))c & (h > 0));
-    } else if (kind == STEP) {
-        IN(reg) theta = PART(to);
-        c = theta - ending->rate * (c + ending->decay * theta);
-    }
-    if (some == LANES)
-        STORE(to, c);
-    else
-        IN(store_part)(to, c, some);
-#undef PART
-}
-
-/* C (rows, nv registers) from A (rows, k) B (k, nv registers). A's number (i, p) stands at
- * i * a_row + p * a_col; bias is that of C's first column. rows and nv are constants wherever this
- * is called. */
-static inline __attribute__((always_inline)) void
-IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int64_t a_col,
-         const real *restrict B, int64_t ldb, real *restrict C, int64_t ldc, const real *bias,
-         const IN(ending) *ending) {
-    IN(reg) c[ROWS][COLUMNS];
-#define EACH_REGISTER                                                                              \
-    _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++)                                        \
-        _Pragma("GCC unroll 8") for (int v = 0; v < nv; v++)
-#define FINISH(KIND)                                                                               \
-    EACH_REGISTER IN(finish)(KIND, c[i][v], C + i * ldc + v * LANES, LANES,                        \
-                             bias ? bias + v * LANES : NULL, ending)
-    EACH_REGISTER {
-        __builtin_prefetch(C + i * ldc + v * LANES, 1);
-        c[i][v] = (IN(reg)){0};
-    }
-    for (int64_t p = 0; p < k; p++) {
-        IN(reg) b[COLUMNS];
-#pragma GCC unroll 8
-        for (int v = 0; v < nv; v++)
-            b[v] = LOAD(B + p * ldb + v * LANES);
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++) {
-            real a = A[i * a_row + p * a_col];
-#pragma GCC unroll 8
-            for (int v = 0; v < nv; v++)
-                c[i][v] += a * b[v];
-        }
-    }
-    if (ending->add)
-        EACH_REGISTER c[i][v] += LOAD(C + i * ldc + v * LANES);
-    if (ending->kind == SUM)
-        FINISH(SUM);
-    else if (ending->kind == AFFINE)
-        FINISH(AFFINE);
-    else if (ending->kind == GATE)
-        FINISH(GATE);
-    else
-        FINISH(STEP);
-#undef FINISH
-#undef EACH_REGISTER
-}
-
-/* The tile for any number of rows. */
-#define TILES(NV)                                                                                  \
-    static __attribute__((noinline)) void IN(tiles_##NV)(                                          \
-        int64_t rows, int64_t k, const real *A, int64_t a_row, int64_t a_col, const real *B,       \
-        int64_t ldb, real *C, int64_t ldc, const real *bias, const IN(ending) *ending) {          \
-        for (; rows >= ROWS; rows -= ROWS, A += ROWS * a_row, C += ROWS * ldc)                     \
-            IN(tile)(ROWS, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);                  \
-        switch (rows) {                                                                            \
-            EDGES(NV)                                                                              \
-        }                                                                                          \
-    }
-#define EDGE(rows, NV)                                                                             \
-    case rows:                                                                                     \
-        IN(tile)(rows, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);                      \
-        break;
-TILES(1)
-TILES(2)
-TILES(3)
-
-static void IN(tiles)(int64_t nv, int64_t rows, int64_t k, const real *A, int64_t a_row,
-                      int64_t a_col, const real *B, int64_t ldb, real *C, int64_t ldc,
-                      const real *bias, const IN(ending) *ending) {
-    if (nv == 3)
-        IN(tiles_3)(rows, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);
-    else if (nv == 2)
-        IN(tiles_2)(rows, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);
-    else
-        IN(tiles_1)(rows, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);
-}
-
-/* How many registers wide the next panel is, of `left` numbers: all of nearly equal width. */
-static inline int64_t IN(panel)(int64_t left) {
-    int64_t vectors = (left + LANES - 1) / LANES, panels = (vectors + COLUMNS - 1) / COLUMNS;
-    return (vectors + panels - 1) / panels;
-}
-
-/* to (depth, wide) = from (width, depth)ᵀ, 0 where from has no rows. */
-static void IN(turn)(int64_t width, int64_t wide, int64_t depth, const real *from, int64_t ld,
-                     real *to) {
-    for (int64_t l = 0; l < wide; l += LANES) {
-        int64_t rows = width - l < LANES ? width - l : LANES;
-        for (int64_t q = 0; q < depth; q += LANES) {
-            int64_t some = depth - q < LANES ? depth - q : LANES;
-            const real *at = from + l * ld + q;
-            IN(reg) r[LANES];
-            if (some == LANES) {
-#pragma GCC unroll 16
-                for (int i = 0; i < LANES; i++)
-                    r[i] = i < rows ? LOAD(at + i * ld) : (IN(reg)){0};
-            } else {
-                for (int i = 0; i < LANES; i++)
-                    r[i] = i < rows ? IN(load_part)(at + i * ld, some) : (IN(reg)){0};
-            }
-            IN(transpose)(r);
-#pragma GCC unroll 16
-            for (int i = 0; i < LANES; i++)
-                if (i < some)
-                    STORE(to + (q + i) * wide + l, r[i]);
-        }
-    }
-}
-
-/* C (width, n), finished, from sums (n, wide)ᵀ. */
-static void IN(turn_back)(int64_t n, int64_t width, int64_t wide, const real *sums,
-                          const real *bias, real *C, int64_t ldc, const IN(ending) *ending) {
-    for (int64_t i = 0; i < n; i += LANES) {
-        int64_t some = n - i < LANES ? n - i : LANES;
-        const real *first = bias ? bias + i : NULL;
-        for (int64_t j = 0; j < width; j += LANES) {
-            int64_t rows = width - j < LANES ? width - j : LANES;
-            real *c = C + j * ldc + i;
-            IN(reg) r[LANES];
-#pragma GCC unroll 16
-            for (int l = 0; l < LANES; l++)
-                r[l] = l < some ? LOAD(sums + (i + l) * wide + j) : (IN(reg)){0};
-            IN(transpose)(r);
-            if (some == LANES && rows == LANES && !ending->add) {
-#pragma GCC unroll 16
-                for (int l = 0; l < LANES; l++)
-                    IN(finish)(AFFINE, r[l], c + l * ldc, LANES, first, ending);
-                continue;
-            }
-            for (int l = 0; l < rows; l++, c += ldc) {
-                if (ending->add)
-                    r[l] += IN(load_part)(c, some);
-                IN(finish)(AFFINE, r[l], c, some, first, ending);
-            }
-        }
-    }
-}
-
+/* The products of a step for one type and one instruction set: C = op(A) op(B) (+ C), row-major, in
+ * tiles (tile_body.h), or without A's zeros (zeros_body.h). */
 /* C (m, n) from A (m, k) B (k, n), A by its strides: E6 and E8, where B stands in rows, and E1,
  * where Bᵀ does. A panel of B is packed where enough rows of A use it; its last columns, when they
  * do not fill a register, always. */
-static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
+static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
                         int64_t a_col, const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
                         const IN(ending) *ending) {
     real packed[STEP_DEPTH * WIDTH] __attribute__((aligned(64)));
@@ -202,15 +24,10 @@ static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t 
             if (again && left < wide && n >= wide) /* some columns twice and none apart */
                 j = n - wide, left = wide;
             const real *panel = Bp + j, *bias = ending->bias ? ending->bias + j : NULL;
-            if (turned) {
+            if (turned)
                 IN(turn)(left, wide, depth, Bp + j * ldb, ldb, packed);
-            } else if (left < wide || m > PACK_ROWS) {
-                for (int64_t q = 0; q < depth; q++)
-                    for (int64_t l = 0; l < wide; l += LANES)
-                        STORE(packed + q * wide + l,
-                              left - l >= LANES ? LOAD(panel + q * ldb + l)
-                                                : IN(load_part)(panel + q * ldb + l, left - l));
-            }
+            else if (left < wide || m > PACK_ROWS)
+                IN(pack)(left, wide, depth, panel, ldb, packed);
             if (turned || left < wide || m > PACK_ROWS)
                 panel = packed, ld = wide;
             if (left == wide) {
@@ -221,18 +38,18 @@ static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t 
                 int64_t rows = m - i < ROWS ? m - i : ROWS;
                 IN(tiles)(nv, rows, depth, Ap + i * a_row, a_row, a_col, panel, ld, sums, wide,
                           NULL, &only_sum);
-                for (int64_t r = 0; r < rows; r++)
-                    for (int64_t l = 0; l < left; l += LANES) {
-                        int64_t some = left - l < LANES ? left - l : LANES;
-                        real *c = C + (i + r) * ldc + j + l;
-                        IN(reg) sum = LOAD(sums + r * wide + l);
-                        if (now.add)
-                            sum += IN(load_part)(c, some);
-                        IN(finish)(now.kind, sum, c, some, bias ? bias + l : NULL, &now);
-                    }
+                IN(finish_rows)(rows, left, wide, sums, bias, C + i * ldc + j, ldc, &now);
             }
         }
     }
+}
+
+/* The same, without A's zeros where that takes less. */
+static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
+                        int64_t a_col, const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
+                        const IN(ending) *ending) {
+    if (!IN(skips)(m, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending))
+        IN(in_tiles)(m, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending);
 }
 
 /* C (m, n) from A (m, k) Bᵀ; B (n, k): E1 of few rows. Both stand in rows along the depth; up to
@@ -267,11 +84,13 @@ static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
 static void IN(by_transposed)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda,
                               const real *B, int64_t ldb, real *C, int64_t ldc,
                               const IN(ending) *ending) {
+    if (IN(skips)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending))
+        return;
     int64_t m_lanes = (m + LANES - 1) / LANES * LANES, n_lanes = (n + LANES - 1) / LANES * LANES;
     if (ending->add || m_lanes * (n * k + TURNING * (n + k)) <= n_lanes * k * (m + TURNING))
         IN(by_depth)(m, n, k, A, lda, B, ldb, C, ldc, ending);
     else
-        IN(by_rows)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending);
+        IN(in_tiles)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending);
 }
 
 /* C (m, n) = op(A) op(B) (+ C). */

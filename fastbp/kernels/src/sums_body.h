@@ -1,29 +1,28 @@
 /* Passes over whole arrays for one type and one instruction set. */
 
-/* E9: forward is a = h Wᵀ + b, so db = Σ_n delta_n, eight rows at a time and these sums in double;
- * delta (batch, n_out), db (n_out,). */
-static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta, int64_t ld_delta,
+/* E9: forward is a = h Wᵀ + b, so db = Σ_n delta_n, summed in double; delta (batch, n_out),
+ * db (n_out,). */
+static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, int64_t ld_delta,
                             void *db_) {
+    enum { COLUMNS_AT_ONCE = 64 }; /* so many that no sum waits for itself */
     real *db = db_;
-    if (batch == 1) {
-        memcpy(db, delta, n_out * sizeof *db);
-        return;
-    }
-    for (int64_t first = 0; first < n_out; first += LANES) {
-        int64_t some = n_out - first < LANES ? n_out - first : LANES;
-        const real *rows = (const real *)delta + first;
-        double total[LANES] __attribute__((aligned(64))) = {0};
-        for (int64_t n = 0; n < batch; n += 8) {
-            IN(reg) sum = {0};
-            real sums[LANES] __attribute__((aligned(64)));
-            for (int64_t i = n; i < batch && i < n + 8; i++, rows += ld_delta)
-                sum += some == LANES ? LOAD(rows) : IN(load_part)(rows, some);
-            STORE(sums, sum);
-            for (int l = 0; l < LANES; l++)
-                total[l] += sums[l];
-        }
-        for (int64_t l = 0; l < some; l++)
-            db[first + l] = (real)total[l];
+    if (batch == 1)
+        memcpy(db, delta_, n_out * sizeof *db);
+    for (int64_t first = 0; batch != 1 && first < n_out; first += COLUMNS_AT_ONCE) {
+        double total[COLUMNS_AT_ONCE] __attribute__((aligned(64))) = {0};
+        int64_t width = n_out - first < COLUMNS_AT_ONCE ? n_out - first : COLUMNS_AT_ONCE;
+        const real *delta = (const real *)delta_ + first;
+        for (int64_t i = 0; i < batch; i++, delta += ld_delta)
+            for (int64_t j = 0; j < width; j += LANES) {
+                real row[LANES] __attribute__((aligned(64)));
+                STORE(row,
+                      width - j < LANES ? IN(load_part)(delta + j, width - j) : LOAD(delta + j));
+#pragma GCC unroll 1
+                for (int l = 0; l < LANES; l++)
+                    total[j + l] += row[l];
+            }
+        for (int64_t j = 0; j < width; j++)
+            db[first + j] = (real)total[j];
     }
 }
 

@@ -1,0 +1,219 @@
+/* C = A B where many numbers of A are 0, as a ReLU leaves them in h and delta and as images have
+ * them: they are skipped. For one type and one instruction set.
+ *
+ * A row of C stays in up to SKIP_WIDE registers while those rows of B are added to it whose number
+ * in A is not 0: a bit for each number tells. So a number costs a load with each multiply-add, and
+ * where few numbers are 0 tiles are as fast. An entry of C is added up in the same order as in a
+ * tile, and what is left out, + 0 b, changes no bit where b is finite: a panel of B that is not goes
+ * through tiles.
+ */
+#define SKIP_WIDE (6 * SKIP_UNIT)
+#define UNIT (SKIP_UNIT * LANES)
+#define SPAN 64 /* numbers marked in a word, and rows of B packed together: 24 KB */
+
+/* marks (m, words): bit p % SPAN of word p / SPAN tells that A's number (i, p) is not 0. One of A's
+ * strides is 1. Returns how many are not. */
+static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int64_t a_col,
+                        uint64_t *marks, int64_t words) {
+    int64_t count = 0;
+    memset(marks, 0, m * words * sizeof *marks);
+    for (int64_t i = 0; a_row == 1 && i < m; i += LANES) /* registers of columns */
+        for (int64_t p = 0; p < k; p += 32) {
+            int64_t some = m - i < LANES ? m - i : LANES;
+            const real *a = A + p * a_col + i;
+            IN(lanes) bits = {0}, bit = (IN(lanes)){0} + 1;
+            for (int64_t q = p; q < k && q < p + 32; q++, a += a_col, bit += bit)
+                bits |= ((some == LANES ? LOAD(a) : IN(load_part)(a, some)) != 0) & bit;
+            for (int64_t l = 0; l < some; l++)
+                marks[(i + l) * words + p / SPAN] |= (uint64_t)(uint32_t)bits[l] << p % SPAN;
+        }
+    for (int64_t i = 0; a_row != 1 && i < m; i++) /* registers of rows */
+        for (int64_t p = 0; p < k; p += 32) {
+            const real *a = A + i * a_row + p;
+            IN(lanes) bits = {0}, bit;
+            uint32_t word = 0;
+            for (int l = 0; l < LANES; l++)
+                bit[l] = (whole)1 << l;
+            for (int64_t q = 0; q < 32 && p + q < k; q += LANES) {
+                int64_t some = k - p - q;
+                bits |= ((some >= LANES ? LOAD(a + q) : IN(load_part)(a + q, some)) != 0) &
+                        (bit << q);
+            }
+            for (int l = 0; l < LANES; l++)
+                word |= (uint32_t)bits[l];
+            marks[i * words + p / SPAN] |= (uint64_t)word << p % SPAN;
+        }
+    for (int64_t w = 0; w < m * words; w++)
+        count += __builtin_popcountll(marks[w]);
+    return count;
+}
+
+/* Whether it takes less for C (m, n), where `count` of A's m k numbers are not 0, in multiply-adds
+ * of a register: each of them is fetched for each panel, a row begins and ends, and B is packed. */
+static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int turned) {
+    int64_t units = (n + UNIT - 1) / UNIT, panels = (units + 5) / 6, wide = units * SKIP_UNIT;
+    int64_t words = (k + SPAN - 1) / SPAN, tiles = m * k * wide, turns = (n + k) * m / LANES;
+    if (turned) /* tiles turn as well: B, or A and C */
+        tiles += TURNING * (turns < k * wide ? turns : k * wide);
+    return count * (wide + panels) + m * words * panels * SKIP_ROW +
+               k * wide * (turned ? TURNING : 2) <
+           tiles;
+}
+
+/* sums (rows, nv registers) from A B over a word of marks, added up from 0 or from what it holds; or
+ * this finished in C, if given. */
+#define MARKED(NU)                                                                                 \
+    static __attribute__((noinline)) void IN(marked_##NU)(                                         \
+        int64_t rows, const uint64_t *marks, int64_t words, const real *A, int64_t a_row,          \
+        int64_t a_col, const real *B, int from_0, real *sums, real *C, int64_t ldc,                \
+        const IN(ending) *ending) {                                                                \
+        enum { nv = NU * SKIP_UNIT };                                                              \
+        for (; rows; rows--, marks += words, A += a_row, sums += nv * LANES) {                     \
+            IN(reg) c[nv];                                                                         \
+            if (C)                                                                                 \
+                EACH(v) __builtin_prefetch(C + v * LANES, 1);                                      \
+            EACH(v) c[v] = from_0 ? (IN(reg)){0} : LOAD(sums + v * LANES);                         \
+            for (uint64_t bits = *marks; bits; bits &= bits - 1) {                                 \
+                int64_t p = __builtin_ctzll(bits);                                                 \
+                real a = A[p * a_col];                                                             \
+                const real *b = B + p * (nv * LANES);                                              \
+                EACH(v) c[v] += a * LOAD(b + v * LANES);                                           \
+            }                                                                                      \
+            if (!C) {                                                                              \
+                EACH(v) STORE(sums + v * LANES, c[v]);                                             \
+                continue;                                                                          \
+            }                                                                                      \
+            if (ending->add)                                                                       \
+                EACH(v) c[v] += LOAD(C + v * LANES);                                               \
+            switch (ending->kind) {                                                                \
+                FINISH(SUM) FINISH(AFFINE) FINISH(GATE) FINISH(STEP)                               \
+            }                                                                                      \
+            C += ldc;                                                                              \
+        }                                                                                          \
+    }
+#define EACH(v) _Pragma("GCC unroll 16") for (int v = 0; v < nv; v++)
+#define FINISH(KIND)                                                                               \
+    case KIND:                                                                                     \
+        EACH(v) IN(finish)(KIND, c[v], C + v * LANES, LANES,                                       \
+                           ending->bias ? ending->bias + v * LANES : NULL, ending);                \
+        break;
+MARKED(3)
+MARKED(4)
+MARKED(5)
+MARKED(6)
+#undef MARKED
+#undef FINISH
+#undef EACH
+
+/* C (rows, width) from a block of A's numbers, marked, and a panel of B (depth, width), or Bᵀ; wide
+ * is width in whole units. Whether it was done: not where the panel is not finite. */
+static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t depth,
+                            const uint64_t *marks, int64_t words, const real *A, int64_t a_row,
+                            int64_t a_col, const real *B, int64_t ldb, int turned, real *sums,
+                            real *C, int64_t ldc, const IN(ending) *ending) {
+    real packed[SPAN * SKIP_WIDE * LANES] __attribute__((aligned(64)));
+    for (int64_t p = 0; p < depth; p += SPAN) {
+        int64_t some = depth - p < SPAN ? depth - p : SPAN;
+        int last = p + SPAN >= depth;
+        if (turned)
+            IN(turn)(width, wide, some, B + p, ldb, packed);
+        else
+            IN(pack)(width, wide, some, B + p * ldb, ldb, packed);
+        if (!isfinite(IN(largest)(some * wide, packed)))
+            return 0;
+        for (int64_t r = 0, few; r < rows; r += few) {
+            const uint64_t *mark = marks + r * words + p / SPAN;
+            const real *a = A + r * a_row + p * a_col;
+            real *some_sums = depth <= SPAN ? sums : sums + r * wide;
+            real *c = last && width == wide ? C + r * ldc : NULL;
+            few = last && !c && rows - r > SKIP_FEW ? SKIP_FEW : rows - r;
+#define CASE(NU)                                                                                   \
+    case NU:                                                                                       \
+        IN(marked_##NU)(few, mark, words, a, a_row, a_col, packed, p == 0, some_sums, c, ldc,      \
+                        ending);                                                                   \
+        break;
+            switch (wide / UNIT) {
+                CASE(3)
+                CASE(4)
+                CASE(5)
+                CASE(6)
+            }
+#undef CASE
+            if (last && !c)
+                IN(finish_rows)(few, width, wide, some_sums, ending->bias, C + r * ldc, ldc, ending);
+        }
+    }
+    return 1;
+}
+
+static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
+                         int64_t a_col, const real *B, int64_t ldb, int turned, real *C,
+                         int64_t ldc, const IN(ending) *ending);
+
+/* C (m, n) from A (m, k) B (k, n), or Bᵀ, rows of A by the chunk. From the first chunk on where it
+ * does not pay, tiles take over. */
+static __attribute__((noinline)) void
+IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row, int64_t a_col,
+                   const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
+                   const IN(ending) *ending) {
+    uint64_t marks[SKIP_MARKS];
+    real sums[SKIP_ROWS * SKIP_WIDE * LANES] __attribute__((aligned(64)));
+    real rows_of_A[SKIP_TURNED] __attribute__((aligned(64)));
+    const int64_t units = (n + UNIT - 1) / UNIT, panels = (units + 5) / 6;
+    const int64_t words = (k + SPAN - 1) / SPAN, whole_k = (k + LANES - 1) / LANES * LANES;
+    const int64_t block = ending->kind == STEP ? STEP_DEPTH : DEPTH;
+    const int turns_A = a_row == 1 && panels > 2 && whole_k <= SKIP_TURNED / LANES;
+    for (int64_t i = 0, rows; i < m; i += rows, A += rows * a_row, C += rows * ldc) {
+        const real *from = A;
+        int64_t from_row = a_row, from_col = a_col;
+        rows = m - i < SKIP_ROWS ? m - i : SKIP_ROWS;
+        if (rows * words > SKIP_MARKS)
+            rows = SKIP_MARKS / words;
+        if (turns_A) { /* its columns' numbers often lie where the cache has room for few of them */
+            if (rows * whole_k > SKIP_TURNED)
+                rows = SKIP_TURNED / whole_k;
+            IN(turn)(k, whole_k, rows, A, a_col, rows_of_A);
+            from = rows_of_A, from_row = whole_k, from_col = 1;
+        }
+        if (!IN(pays)(IN(mark)(rows, k, from, from_row, from_col, marks, words), rows, n, k,
+                      turned)) {
+            IN(in_tiles)(m - i, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending);
+            return;
+        }
+        for (int64_t p = 0; p < k; p += block)
+            for (int64_t j = 0, panel = 0, wide; j < n; j += wide, panel++) {
+                int64_t depth = k - p < block ? k - p : block;
+                const real *b = turned ? B + j * ldb + p : B + p * ldb + j;
+                IN(ending) now = *ending;
+                now.kind = p + depth < k ? SUM : ending->kind;
+                now.add = p > 0;
+                now.bias = ending->bias ? ending->bias + j : NULL;
+                wide = ((units + panel) / panels) * UNIT;
+                int64_t width = n - j < wide ? n - j : wide;
+                if (!IN(marked_panel)(rows, width, wide, depth, marks + p / SPAN, words,
+                                      from + p * from_col, from_row, from_col, b, ldb, turned,
+                                      sums, C + j, ldc, &now))
+                    IN(in_tiles)(rows, width, depth, A + p * a_col, a_row, a_col, b, ldb, turned,
+                                 C + j, ldc, &now);
+            }
+    }
+}
+
+/* The same, if a look at some of A's numbers says that it will pay: whether it was done. */
+static int IN(skips)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row, int64_t a_col,
+                     const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
+                     const IN(ending) *ending) {
+    uint64_t marks[16];
+    int64_t rows = a_row == 1 ? LANES : 4, depth = k < 32 ? k : 32, count;
+    if (n <= 2 * UNIT || k < SKIP_DEPTH || m < 16 || k > SPAN * (SKIP_MARKS / 16) ||
+        ending->add)
+        return 0;
+    count = IN(mark)(rows, depth, A, a_row, a_col, marks, 1);
+    if (!IN(pays)(count * m * k / (rows * depth), m, n, k, turned))
+        return 0;
+    IN(in_marked_rows)(m, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending);
+    return 1;
+}
+#undef SPAN
+#undef UNIT
+#undef SKIP_WIDE
