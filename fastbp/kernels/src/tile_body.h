@@ -123,9 +123,17 @@ static inline int64_t IN(panel)(int64_t left) {
     return (vectors + panels - 1) / panels;
 }
 
+/* Whether all numbers were finite of which 0 times were added up. */
+static inline int IN(finite)(IN(reg) zero) {
+    real sum = 0;
+    for (int l = 0; l < LANES; l++)
+        sum += zero[l];
+    return sum == 0;
+}
+
 /* to (depth, wide) = from (width, depth)ᵀ, 0 where from has no rows. */
 static void IN(turn)(int64_t width, int64_t wide, int64_t depth, const real *from, int64_t ld,
-                     real *to) {
+                    real *to) {
     for (int64_t l = 0; l < wide; l += LANES) {
         int64_t rows = width - l < LANES ? width - l : LANES;
         for (int64_t q = 0; q < depth; q += LANES) {
@@ -149,27 +157,42 @@ static void IN(turn)(int64_t width, int64_t wide, int64_t depth, const real *fro
     }
 }
 
-/* to (depth, wide) = from (depth, width), 0 beyond its columns. */
-static void IN(pack)(int64_t width, int64_t wide, int64_t depth, const real *from, int64_t ld,
-                     real *to) {
+/* to (depth, wide) = from (depth, width), 0 beyond its columns. Whether all is finite. */
+static int IN(pack)(int64_t width, int64_t wide, int64_t depth, const real *from, int64_t ld,
+                    real *to) {
+    IN(reg) zero = {0};
     for (int64_t q = 0; q < depth; q++, from += ld, to += wide)
-        for (int64_t l = 0; l < wide; l += LANES)
-            STORE(to + l, width - l >= LANES ? LOAD(from + l)
-                          : width > l        ? IN(load_part)(from + l, width - l)
-                                             : (IN(reg)){0});
+        for (int64_t l = 0; l < wide; l += LANES) {
+            IN(reg) r = width - l >= LANES ? LOAD(from + l)
+                        : width > l        ? IN(load_part)(from + l, width - l)
+                                           : (IN(reg)){0};
+            zero += 0 * r;
+            STORE(to + l, r);
+        }
+    return IN(finite)(zero);
 }
 
 /* C (rows, width), finished, from sums (rows, wide); bias is that of C's first column. */
 static void IN(finish_rows)(int64_t rows, int64_t width, int64_t wide, const real *sums,
                             const real *bias, real *C, int64_t ldc, const IN(ending) *ending) {
-    for (int64_t r = 0; r < rows; r++, sums += wide, C += ldc)
-        for (int64_t l = 0; l < width; l += LANES) {
-            int64_t some = width - l < LANES ? width - l : LANES;
-            IN(reg) sum = LOAD(sums + l);
-            if (ending->add)
-                sum += some == LANES ? LOAD(C + l) : IN(load_part)(C + l, some);
-            IN(finish)(ending->kind, sum, C + l, some, bias ? bias + l : NULL, ending);
-        }
+#define ROWS_OF(KIND)                                                                              \
+    case KIND:                                                                                     \
+        for (int64_t r = 0; r < rows; r++, sums += wide, C += ldc)                                 \
+            for (int64_t l = 0; l < width; l += LANES) {                                           \
+                int64_t some = width - l < LANES ? width - l : LANES;                              \
+                IN(reg) sum = LOAD(sums + l);                                                      \
+                if (ending->add)                                                                   \
+                    sum += some == LANES ? LOAD(C + l) : IN(load_part)(C + l, some);               \
+                IN(finish)(KIND, sum, C + l, some, bias ? bias + l : NULL, ending);                \
+            }                                                                                      \
+        break;
+    switch (ending->kind) {
+        ROWS_OF(SUM)
+        ROWS_OF(AFFINE)
+        ROWS_OF(GATE)
+        ROWS_OF(STEP)
+    }
+#undef ROWS_OF
 }
 
 /* C (width, n), finished, from sums (n, wide)ᵀ. */

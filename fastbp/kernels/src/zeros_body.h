@@ -7,7 +7,7 @@
  * tile, and what is left out, + 0 b, changes no bit where b is finite: a panel of B that is not goes
  * through tiles.
  */
-#define SKIP_WIDE (6 * SKIP_UNIT)
+#define SKIP_WIDE (7 * SKIP_UNIT)
 #define UNIT (SKIP_UNIT * LANES)
 #define SPAN 64 /* numbers marked in a word, and rows of B packed together: 24 KB */
 
@@ -31,6 +31,7 @@ static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int6
         for (int64_t p = 0; p < k; p += 32) {
             const real *a = A + i * a_row + p;
             IN(lanes) bits = {0}, bit;
+            whole part[LANES] __attribute__((aligned(BYTES)));
             uint32_t word = 0;
             for (int l = 0; l < LANES; l++)
                 bit[l] = (whole)1 << l;
@@ -39,8 +40,10 @@ static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int6
                 bits |= ((some >= LANES ? LOAD(a + q) : IN(load_part)(a + q, some)) != 0) &
                         (bit << q);
             }
+            *(IN(lanes) *)part = bits;
+#pragma GCC unroll 1
             for (int l = 0; l < LANES; l++)
-                word |= (uint32_t)bits[l];
+                word |= (uint32_t)part[l];
             marks[i * words + p / SPAN] |= (uint64_t)word << p % SPAN;
         }
     for (int64_t w = 0; w < m * words; w++)
@@ -51,7 +54,7 @@ static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int6
 /* Whether it takes less for C (m, n), where `count` of A's m k numbers are not 0, in multiply-adds
  * of a register: each of them is fetched for each panel, a row begins and ends, and B is packed. */
 static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int turned) {
-    int64_t units = (n + UNIT - 1) / UNIT, panels = (units + 5) / 6, wide = units * SKIP_UNIT;
+    int64_t units = (n + UNIT - 1) / UNIT, panels = (units + 6) / 7, wide = units * SKIP_UNIT;
     int64_t words = (k + SPAN - 1) / SPAN, tiles = m * k * wide, turns = (n + k) * m / LANES;
     if (turned) /* tiles turn as well: B, or A and C */
         tiles += TURNING * (turns < k * wide ? turns : k * wide);
@@ -101,6 +104,7 @@ MARKED(3)
 MARKED(4)
 MARKED(5)
 MARKED(6)
+MARKED(7)
 #undef MARKED
 #undef FINISH
 #undef EACH
@@ -115,11 +119,14 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
     for (int64_t p = 0; p < depth; p += SPAN) {
         int64_t some = depth - p < SPAN ? depth - p : SPAN;
         int last = p + SPAN >= depth;
-        if (turned)
+        int finite;
+        if (turned) {
             IN(turn)(width, wide, some, B + p, ldb, packed);
-        else
-            IN(pack)(width, wide, some, B + p * ldb, ldb, packed);
-        if (!isfinite(IN(largest)(some * wide, packed)))
+            finite = isfinite(IN(largest)(some * wide, packed));
+        } else {
+            finite = IN(pack)(width, wide, some, B + p * ldb, ldb, packed);
+        }
+        if (!finite)
             return 0;
         for (int64_t r = 0, few; r < rows; r += few) {
             const uint64_t *mark = marks + r * words + p / SPAN;
@@ -137,6 +144,7 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
                 CASE(4)
                 CASE(5)
                 CASE(6)
+                CASE(7)
             }
 #undef CASE
             if (last && !c)
@@ -159,7 +167,7 @@ IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row
     uint64_t marks[SKIP_MARKS];
     real sums[SKIP_ROWS * SKIP_WIDE * LANES] __attribute__((aligned(64)));
     real rows_of_A[SKIP_TURNED] __attribute__((aligned(64)));
-    const int64_t units = (n + UNIT - 1) / UNIT, panels = (units + 5) / 6;
+    const int64_t units = (n + UNIT - 1) / UNIT, panels = (units + 6) / 7;
     const int64_t words = (k + SPAN - 1) / SPAN, whole_k = (k + LANES - 1) / LANES * LANES;
     const int64_t block = ending->kind == STEP ? STEP_DEPTH : DEPTH;
     const int turns_A = a_row == 1 && panels > 2 && whole_k <= SKIP_TURNED / LANES;
