@@ -27,7 +27,7 @@ static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int6
             for (int64_t l = 0; l < some; l++)
                 marks[(i + l) * words + p / SPAN] |= (uint64_t)(uint32_t)bits[l] << p % SPAN;
         }
-    for (int64_t i = 0; a_row != 1 && i < m; i++) /* registers of rows */
+    for (int64_t i = 0; a_row != 1 && i < m; i++) /* registers of a row */
         for (int64_t p = 0; p < k; p += 32) {
             const real *a = A + i * a_row + p;
             IN(lanes) bits = {0}, bit;
@@ -118,8 +118,7 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
     real packed[SPAN * SKIP_WIDE * LANES] __attribute__((aligned(64)));
     for (int64_t p = 0; p < depth; p += SPAN) {
         int64_t some = depth - p < SPAN ? depth - p : SPAN;
-        int last = p + SPAN >= depth;
-        int finite;
+        int last = p + SPAN >= depth, finite;
         if (turned) {
             IN(turn)(width, wide, some, B + p, ldb, packed);
             finite = isfinite(IN(largest)(some * wide, packed));
@@ -164,13 +163,14 @@ static __attribute__((noinline)) void
 IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row, int64_t a_col,
                    const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
                    const IN(ending) *ending) {
+    enum { room = SKIP_BYTES / sizeof(real) };
     uint64_t marks[SKIP_MARKS];
     real sums[SKIP_ROWS * SKIP_WIDE * LANES] __attribute__((aligned(64)));
-    real rows_of_A[SKIP_TURNED] __attribute__((aligned(64)));
+    real rows_of_A[room] __attribute__((aligned(64)));
     const int64_t units = (n + UNIT - 1) / UNIT, panels = (units + 6) / 7;
     const int64_t words = (k + SPAN - 1) / SPAN, whole_k = (k + LANES - 1) / LANES * LANES;
     const int64_t block = ending->kind == STEP ? STEP_DEPTH : DEPTH;
-    const int turns_A = a_row == 1 && panels > 2 && whole_k <= SKIP_TURNED / LANES;
+    const int turns_A = a_row == 1 && panels > 2 && whole_k <= room / LANES;
     for (int64_t i = 0, rows; i < m; i += rows, A += rows * a_row, C += rows * ldc) {
         const real *from = A;
         int64_t from_row = a_row, from_col = a_col;
@@ -178,8 +178,8 @@ IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row
         if (rows * words > SKIP_MARKS)
             rows = SKIP_MARKS / words;
         if (turns_A) { /* its columns' numbers often lie where the cache has room for few of them */
-            if (rows * whole_k > SKIP_TURNED)
-                rows = SKIP_TURNED / whole_k;
+            if (rows * whole_k > room)
+                rows = room / whole_k;
             IN(turn)(k, whole_k, rows, A, a_col, rows_of_A);
             from = rows_of_A, from_row = whole_k, from_col = 1;
         }
