@@ -28,7 +28,7 @@ def path(problem: Problem) -> Path:
     """The steps by `fastbp.reference`, in float64."""
     layers, losses = _float64(problem.layers), []
     for _ in range(STEPS):
-        g = reference.gradients(problem.X.astype("f8"), problem.y, _with_relu(layers))
+        g = reference.gradients(problem.X.astype("f8"), problem.y, _chain(problem, layers))
         losses.append(float(g.loss))
         layers = [
             (W - problem.lr * g.W[k], b - problem.lr * g.b[k]) for k, (W, b) in enumerate(layers, 1)
@@ -60,7 +60,7 @@ def difference(step: Any, problem: Problem, right: Path) -> str | None:
 def loss(problem: Problem, layers: Any) -> float:
     """The batch's mean loss at these parameters, in float64; NaN and infinity pass through."""
     layers = _float64(layers)
-    a, _ = reference.forward(problem.X.astype("f8"), _with_relu(layers))
+    a, _ = reference.forward(problem.X.astype("f8"), _chain(problem, layers))
     top = a[len(layers)]
     if not np.isfinite(top).all():
         return math.nan
@@ -71,6 +71,6 @@ def _float64(layers: Any) -> list[tuple[Any, Any]]:
     return [(W.astype("f8"), b.astype("f8")) for W, b in layers]
 
 
-def _with_relu(layers: Any) -> list[tuple[Any, Any, Any]]:
+def _chain(problem: Problem, layers: Any) -> list[tuple[Any, Any, Any]]:
     *hidden, (W, b) = layers
-    return [*((W, b, "relu") for W, b in hidden), (W, b, None)]
+    return [*((W, b, problem.activation) for W, b in hidden), (W, b, None)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import Any
@@ -17,7 +18,7 @@ from .say import say
 
 def measure(grid: str, options: argparse.Namespace) -> dict[str, Any]:
     """Print the grid's table and return all of it."""
-    modules = libraries.load(options.beside)
+    modules = _with_activation(options.activation, libraries.load(options.beside))
     names = [name for name in options.beside if name in modules]
     rounds = options.rounds or ROUNDS[grid]
     peak = _peak() if grid == "step" else None
@@ -36,6 +37,8 @@ def measure(grid: str, options: argparse.Namespace) -> dict[str, Any]:
     for row in nets.ROWS[grid]:
         if options.only and row.name not in options.only:
             continue
+        if isinstance(row, nets.Row):
+            row = replace(row, activation=options.activation)
         rows.append(run(row))
         print(table.line(grid, rows[-1], names), flush=True)
     if peak is not None:
@@ -45,11 +48,20 @@ def measure(grid: str, options: argparse.Namespace) -> dict[str, Any]:
         "grid": grid,
         "threads": nets.THREADS[grid],
         "rounds": rounds,
+        "activation": options.activation,
         "peak": peak and peak.name,
         "machine": machine(),
         "versions": libraries.versions(["fastbp", *names]),
         "rows": rows,
     }
+
+
+def _with_activation(activation: str, modules: dict[str, Any]) -> dict[str, Any]:
+    for name, module in list(modules.items()):
+        if activation not in getattr(module, "ACTIVATIONS", nets.ACTIVATIONS):
+            say(f"{name} is left out: it has no layer of {activation}")
+            del modules[name]
+    return modules
 
 
 def _peak() -> Peak | None:

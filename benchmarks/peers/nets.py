@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 GRIDS = ("step", "fit", "widths", "threads")
+ACTIVATIONS = ("relu", "tanh")
 THREADS = {"step": 1, "fit": 1, "widths": 2, "threads": 2}
 
 NO_SLOWER = 1 / 1.05  # two threads over one, at every row
@@ -18,13 +19,14 @@ class Row:
     """A network and its batch, "n_0-...-n_L/batch", and its targets.
 
     ratio: times faster than the fastest of the other libraries; fraction: of the FMA peak. One of
-    the two has to hold. speedup: one thread's time over that of two.
+    the two has to hold. speedup: one thread's time over that of two. activation: of hidden layers.
     """
 
     name: str
     ratio: float | None = None
     fraction: float | None = None
     speedup: float = NO_SLOWER
+    activation: str = "relu"
 
     @property
     def sizes(self) -> list[int]:

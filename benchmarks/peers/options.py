@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .libraries.names import OTHERS
-from .nets import GRIDS, ROWS
+from .nets import ACTIVATIONS, GRIDS, ROWS
 
 ROUNDS = {"step": 15, "fit": 5, "widths": 15, "threads": 15}
 
@@ -31,6 +31,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=",".join(OTHERS),
         help="libraries (default: %(default)s)",
     )
+    parser.add_argument(
+        "--activation", choices=ACTIVATIONS, default="relu",
+        help="of hidden layers, in all grids but fit (default: %(default)s); tanh leaves no 0",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, help=f"default: {ROUNDS}; of fit, a round is a seed")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything measured")
     parser.add_argument("--picture", metavar="FILE", type=Path, help="draw the step grid")
@@ -52,6 +56,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.grid = [
             g for g in options.grid if {row.name for row in ROWS[g]} & set(options.only)
         ]
+    if options.activation != "relu" and "fit" in options.grid:
+        parser.error(f"--activation {options.activation}: the grid fit has relu alone")
     if options.read and not options.picture:
         parser.error("--read goes with --picture")
     return options
@@ -62,4 +68,5 @@ def arguments_for(grid: str, options: argparse.Namespace) -> list[str]:
     rows = {row.name for row in ROWS[grid]}
     only = [f"--only={name}" for name in options.only or () if name in rows]
     rounds = [f"--rounds={options.rounds}"] if options.rounds else []
-    return [f"--grid={grid}", f"--beside={','.join(options.beside)}", *only, *rounds]
+    beside = f"--beside={','.join(options.beside)}"
+    return [f"--grid={grid}", beside, f"--activation={options.activation}", *only, *rounds]

@@ -15,7 +15,7 @@ LEARNING_RATE = 0.01  # small, because the same batch is stepped on thousands of
 
 @dataclass(frozen=True)
 class Problem:
-    """Layers [(W, b), ...] as in the lecture, W (n_out, n_in); ReLU between them, none at the end.
+    """Layers [(W, b), ...] as in the lecture, W (n_out, n_in), with activations between them.
 
     The loss is the batch's mean softmax cross-entropy against the classes y; X is (batch, n_0).
     """
@@ -23,6 +23,7 @@ class Problem:
     layers: list[tuple[Any, Any]]
     X: Any
     y: Any
+    activation: str = "relu"
     lr: float = LEARNING_RATE
 
     def copied_layers(self) -> list[tuple[Any, Any]]:
@@ -41,4 +42,4 @@ def problem(row: Row) -> Problem:
         for n_in, n_out in pairwise(row.sizes)
     ]
     X = rng.standard_normal((row.batch, row.sizes[0])).astype("f4")
-    return Problem(layers, X, rng.integers(0, row.sizes[-1], row.batch))
+    return Problem(layers, X, rng.integers(0, row.sizes[-1], row.batch), row.activation)

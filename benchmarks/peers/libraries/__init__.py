@@ -6,6 +6,8 @@
     `parameters()` gives [(W, b), ...] as they are now, W (n_out, n_in).
 `COUNTS`, `threads(n)`
     The thread counts that the library can be told, and the context in which it uses n of them.
+`ACTIVATIONS`
+    Those that the library has; all where this is missing.
 `fit(sizes, X, y, *, batch_size, epochs, seed)`
     A whole training with Adam at its usual constants, the rows shuffled in every epoch; returns
     a function of X that gives classes. Optional.

@@ -19,7 +19,7 @@ class Step:
 
     def __init__(self, problem: Problem) -> None:
         sizes = [problem.X.shape[1], *(len(b) for _, b in problem.layers)]
-        self.net = bp.mlp(sizes, activation="relu", dtype="float32", rng=0)
+        self.net = bp.mlp(sizes, activation=problem.activation, dtype="float32", rng=0)
         for (W, b), (W0, b0) in zip(self.parameters(), problem.layers, strict=True):
             W[...], b[...] = W0, b0
         self.X, self.y, self.sgd = problem.X, problem.y, bp.SGD(problem.lr)

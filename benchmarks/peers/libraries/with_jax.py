@@ -14,17 +14,18 @@ from ..problem import Problem
 COUNTS = ()  # it uses every CPU that the process may run on, whatever it is told
 
 
-def loss(layers: Any, X: Any, y: Any) -> Any:
+def loss(layers: Any, X: Any, y: Any, activation: str) -> Any:
     h, last = X, len(layers)
+    g = jax.nn.relu if activation == "relu" else jnp.tanh
     for k, (W, b) in enumerate(layers, 1):
         a = h @ W + b
-        h = jax.nn.relu(a) if k < last else a
+        h = g(a) if k < last else a
     return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(h), y[:, None], 1))
 
 
-@partial(jax.jit, donate_argnums=0, static_argnames="lr")
-def sgd(layers: Any, X: Any, y: Any, *, lr: float) -> Any:
-    gradients = jax.grad(loss)(layers, X, y)
+@partial(jax.jit, donate_argnums=0, static_argnames=("lr", "activation"))
+def sgd(layers: Any, X: Any, y: Any, *, lr: float, activation: str) -> Any:
+    gradients = jax.grad(loss)(layers, X, y, activation)
     return jax.tree.map(lambda p, dp: p - lr * dp, layers, gradients)
 
 
@@ -34,7 +35,7 @@ class Step:
     def __init__(self, problem: Problem) -> None:
         self.layers = [(jnp.array(W.T), jnp.array(b)) for W, b in problem.layers]
         self.X, self.y = jnp.array(problem.X), jnp.array(problem.y)
-        self.sgd = partial(sgd, lr=problem.lr)
+        self.sgd = partial(sgd, lr=problem.lr, activation=problem.activation)
 
     def __call__(self) -> None:
         self.layers = self.sgd(self.layers, self.X, self.y)

@@ -18,6 +18,7 @@ class Step:
     def __init__(self, problem: Problem) -> None:
         self.layers = problem.copied_layers()
         self.y, self.lr, self.rows = problem.y, np.float32(problem.lr), np.arange(len(problem.X))
+        self.relu = problem.activation == "relu"
         self.h = [problem.X]
         for _, b in self.layers:
             self.h.append(np.empty((len(problem.X), len(b)), "f4"))
@@ -30,7 +31,7 @@ class Step:
             a = np.dot(h[k - 1], W.T, out=h[k])
             a += b
             if k < last:
-                np.maximum(a, 0, out=a)
+                np.maximum(a, 0, out=a) if self.relu else np.tanh(a, out=a)
         delta = h[last]
         delta -= delta.max(axis=1, keepdims=True)
         np.exp(delta, out=delta)
@@ -43,7 +44,11 @@ class Step:
             delta.sum(axis=0, out=db)
             if k > 1:
                 delta = np.dot(delta, W, out=self.dh[k - 1])
-                delta *= h[k - 1] > 0
+                if self.relu:
+                    delta *= h[k - 1] > 0
+                else:
+                    h[k - 1] *= h[k - 1]
+                    delta *= np.subtract(1, h[k - 1], out=h[k - 1])
             dW *= lr
             W -= dW
             db *= lr

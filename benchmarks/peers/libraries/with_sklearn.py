@@ -25,8 +25,8 @@ class Step:
     def __init__(self, problem: Problem) -> None:
         hidden = tuple(len(b) for _, b in problem.layers[:-1])
         self.mlp = MLPClassifier(
-            hidden, solver="sgd", learning_rate_init=problem.lr, momentum=0.0, alpha=0.0,
-            nesterovs_momentum=False, batch_size=len(problem.X), shuffle=False,
+            hidden, problem.activation, solver="sgd", learning_rate_init=problem.lr, momentum=0.0,
+            alpha=0.0, nesterovs_momentum=False, batch_size=len(problem.X), shuffle=False,
         )  # fmt: skip
         self.X, self.y = problem.X, problem.y
         # the arrays come with the first call; the problem's weights are then written into them

@@ -9,6 +9,7 @@ from thinc.api import Relu, Softmax_v2, chain, use_ops
 
 from ..problem import Problem
 
+ACTIVATIONS = ("relu",)  # thinc has no layer of tanh
 COUNTS = ()  # BLIS, as thinc brings it, has one thread
 
 

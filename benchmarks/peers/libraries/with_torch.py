@@ -15,10 +15,10 @@ from ..problem import Problem
 COUNTS = (1, 2)
 
 
-def network(sizes: Any) -> nn.Sequential:
+def network(sizes: Any, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+        layers += [nn.Linear(n_in, n_out), activation()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -29,7 +29,8 @@ class Step:
     """
 
     def __init__(self, problem: Problem) -> None:
-        self.net = network([problem.X.shape[1], *(len(b) for _, b in problem.layers)])
+        activation = nn.ReLU if problem.activation == "relu" else nn.Tanh
+        self.net = network([problem.X.shape[1], *(len(b) for _, b in problem.layers)], activation)
         self.linear = [layer for layer in self.net if isinstance(layer, nn.Linear)]
         for layer, (W, b) in zip(self.linear, problem.copied_layers(), strict=True):
             layer.weight.data, layer.bias.data = torch.from_numpy(W), torch.from_numpy(b)
