@@ -35,7 +35,8 @@ class StepOverProducts:
 class PeakOverStep:
     """Fused multiply-adds a second of one core, over those of a step's products.
 
-    The smallest networks are left out: their time is not arithmetic.
+    The smallest networks are left out: their time is not arithmetic. It may be below 1: a ReLU's
+    zeros count here as arithmetic, and are skipped.
     """
 
     version = "1"

@@ -1,11 +1,12 @@
 /* The products of a step for one type and one instruction set: C = op(A) op(B) (+ C), row-major, in
  * tiles (tile_body.h), or without A's zeros (zeros_body.h). */
+
 /* C (m, n) from A (m, k) B (k, n), A by its strides: E6 and E8, where B stands in rows, and E1,
  * where Bᵀ does. A panel of B is packed where enough rows of A use it; its last columns, when they
  * do not fill a register, always. */
 static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
-                        int64_t a_col, const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
-                        const IN(ending) *ending) {
+                         int64_t a_col, const real *B, int64_t ldb, int turned, real *C,
+                         int64_t ldc, const IN(ending) *ending) {
     real packed[STEP_DEPTH * WIDTH] __attribute__((aligned(64)));
     real sums[ROWS * WIDTH] __attribute__((aligned(64)));
     const IN(ending) only_sum = {.kind = SUM};

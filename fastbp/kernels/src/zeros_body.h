@@ -9,7 +9,7 @@
  */
 #define SKIP_WIDE (7 * SKIP_UNIT)
 #define UNIT (SKIP_UNIT * LANES)
-#define SPAN 64 /* numbers marked in a word, and rows of B packed together: 24 KB */
+#define SPAN 64 /* numbers marked in a word, and rows of B packed together: up to 28 KB */
 
 /* marks (m, words): bit p % SPAN of word p / SPAN tells that A's number (i, p) is not 0. One of A's
  * strides is 1. Returns how many are not. */
@@ -147,7 +147,8 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
             }
 #undef CASE
             if (last && !c)
-                IN(finish_rows)(few, width, wide, some_sums, ending->bias, C + r * ldc, ldc, ending);
+                IN(finish_rows)(few, width, wide, some_sums, ending->bias, C + r * ldc, ldc,
+                                ending);
         }
     }
     return 1;
@@ -213,8 +214,7 @@ static int IN(skips)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_r
                      const IN(ending) *ending) {
     uint64_t marks[16];
     int64_t rows = a_row == 1 ? LANES : 4, depth = k < 32 ? k : 32, count;
-    if (n <= 2 * UNIT || k < SKIP_DEPTH || m < 16 || k > SPAN * (SKIP_MARKS / 16) ||
-        ending->add)
+    if (n <= 2 * UNIT || m < 16 || k < SKIP_DEPTH || k > SPAN * (SKIP_MARKS / 16) || ending->add)
         return 0;
     count = IN(mark)(rows, depth, A, a_row, a_col, marks, 1);
     if (!IN(pays)(count * m * k / (rows * depth), m, n, k, turned))
