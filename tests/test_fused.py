@@ -5,10 +5,6 @@ from the same numbers, so that only this step's rounding lies between them. E1 w
 E6 with its E7, beside products and ReLU apart, to the bit.
 """
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -16,11 +12,11 @@ import fastbp as bp
 from fastbp.kernels.product import instruction_sets
 
 ON_AN_INSTRUCTION_SET = """
-import itertools, sys
+import itertools, os
 import numpy as np, fastbp as bp
 from fastbp import reference
 from fastbp.kernels.product import instruction_set
-assert instruction_set() == sys.argv[1]
+assert instruction_set() == os.environ["FASTBP_ISA"]
 
 class FormedSGD(bp.SGD):
     def update(self, theta, grad, state):  # no rule, so the gradient is formed first
@@ -98,7 +94,7 @@ for case in everything:
 
 
 RELU_APART = """
-import itertools, sys
+import itertools
 import numpy as np, fastbp as bp
 
 class Apart(bp.layers.Elementwise):  # ReLU in Python: no kernel knows it
@@ -126,26 +122,14 @@ for case in itertools.product(shapes, (1, 2, 15, 16, 49, 200), ("float32", "floa
 
 
 @pytest.mark.parametrize("isa", instruction_sets())
-def test_a_relu_in_the_product_is_a_relu_apart(isa):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RELU_APART],
-        env={**os.environ, "FASTBP_ISA": isa},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+def test_a_relu_in_the_product_is_a_relu_apart(isa, python):
+    done = python(RELU_APART, FASTBP_ISA=isa)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("isa", instruction_sets())
-def test_formed_or_not_the_step_is_the_references(isa):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", ON_AN_INSTRUCTION_SET, isa],
-        env={**os.environ, "FASTBP_ISA": isa},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+def test_formed_or_not_the_step_is_the_references(isa, python):
+    done = python(ON_AN_INSTRUCTION_SET, FASTBP_ISA=isa)
     assert done.returncode == 0, done.stderr
 
 

@@ -4,20 +4,16 @@ A column of B that is not finite sends its whole panel through tiles, which skip
 columns of that panel must not change for it.
 """
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from fastbp.kernels.product import instruction_sets
 
 ZEROS = """
-import itertools, sys
+import itertools, os
 import numpy as np
 from fastbp.kernels import dense_backward, dense_forward, outer_sum
 from fastbp.kernels.product import instruction_set
-assert instruction_set() == sys.argv[1]
+assert instruction_set() == os.environ["FASTBP_ISA"]
 np.seterr(invalid="ignore")
 rng = np.random.default_rng(3)
 # (m, n, k) of C (m, n) = A (m, k) B (k, n): words and blocks of marks, chunks of rows and panels
@@ -56,10 +52,10 @@ for dtype, (m, n, k), kept in itertools.product(
 """
 
 RELU_OVER_THREADS = """
-import sys
+import os
 import numpy as np, fastbp as bp
 from fastbp.kernels.product import instruction_set
-assert instruction_set() == sys.argv[1]
+assert instruction_set() == os.environ["FASTBP_ISA"]
 
 def trained(threads, sizes, batch, dtype, optimizer):
     rng = np.random.default_rng(4)
@@ -80,22 +76,13 @@ for sizes, batch in [((300, 200, 150, 5), 131), ((150, 400, 10), 257), ((784, 12
 """
 
 
-def run(code, isa):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, isa],
-        env={**os.environ, "FASTBP_ISA": isa, "FASTBP_NUM_THREADS": "5"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_products_with_zeros_are_the_products(isa, python):
+    done = python(ZEROS, FASTBP_ISA=isa)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("isa", instruction_sets())
-def test_products_with_zeros_are_the_products(isa):
-    run(ZEROS, isa)
-
-
-@pytest.mark.parametrize("isa", instruction_sets())
-def test_zeros_are_skipped_to_the_same_bits_on_any_number_of_threads(isa):
-    run(RELU_OVER_THREADS, isa)
+def test_zeros_are_skipped_to_the_same_bits_on_any_number_of_threads(isa, python):
+    done = python(RELU_OVER_THREADS, FASTBP_ISA=isa, FASTBP_NUM_THREADS="5")
+    assert done.returncode == 0, done.stderr

@@ -31,7 +31,10 @@ class Step:
             a = np.dot(h[k - 1], W.T, out=h[k])
             a += b
             if k < last:
-                np.maximum(a, 0, out=a) if self.relu else np.tanh(a, out=a)
+                if self.relu:
+                    np.maximum(a, 0, out=a)
+                else:
+                    np.tanh(a, out=a)
         delta = h[last]
         delta -= delta.max(axis=1, keepdims=True)
         np.exp(delta, out=delta)

@@ -7,7 +7,7 @@
  *
  * Measured on a core with AVX-512, 32 KB of L1 and 1 MB of L2, float32, against the FMA peak: the
  * three products reach 0.86 to 0.97 of it from 64 x 256 x 784 to 256 x 1024 x 1024, E8 with the
- * step of SGD 0.79 to 0.95. Where half of delta is 0, E8 takes 0.6 to 0.9 of the time that its
+ * step of SGD 0.79 to 0.95. Where half of delta is 0, E8 takes 0.6 to 1.0 of the time that its
  * multiply-adds would at the peak, from 32 x 64 x 64 to 512 x 2048 x 2048. Packing B where it stands
  * in rows costs 10% at 32 rows and gains 5% at 256. Steps of the other optimizers in a tile were 1
  * to 7% slower at all sizes than along a gradient that is formed.

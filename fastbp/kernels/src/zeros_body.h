@@ -7,7 +7,8 @@
  * tile, and what is left out, + 0 b, changes no bit where b is finite: a panel of B that is not goes
  * through tiles.
  */
-#define SKIP_WIDE (7 * SKIP_UNIT)
+#define SKIP_UNITS 7 /* of SKIP_UNIT registers each, in a panel */
+#define SKIP_WIDE (SKIP_UNITS * SKIP_UNIT)
 #define UNIT (SKIP_UNIT * LANES)
 #define SPAN 64 /* numbers marked in a word, and rows of B packed together: up to 28 KB */
 
@@ -40,7 +41,7 @@ static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int6
                 bits |= ((some >= LANES ? LOAD(a + q) : IN(load_part)(a + q, some)) != 0) &
                         (bit << q);
             }
-            *(IN(lanes) *)part = bits;
+            memcpy(part, &bits, sizeof bits);
 #pragma GCC unroll 1
             for (int l = 0; l < LANES; l++)
                 word |= (uint32_t)part[l];
@@ -54,7 +55,8 @@ static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int6
 /* Whether it takes less for C (m, n), where `count` of A's m k numbers are not 0, in multiply-adds
  * of a register: each of them is fetched for each panel, a row begins and ends, and B is packed. */
 static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int turned) {
-    int64_t units = (n + UNIT - 1) / UNIT, panels = (units + 6) / 7, wide = units * SKIP_UNIT;
+    int64_t units = (n + UNIT - 1) / UNIT, wide = units * SKIP_UNIT;
+    int64_t panels = (units + SKIP_UNITS - 1) / SKIP_UNITS;
     int64_t words = (k + SPAN - 1) / SPAN, tiles = m * k * wide, turns = (n + k) * m / LANES;
     if (turned) /* tiles turn as well: B, or A and C */
         tiles += TURNING * (turns < k * wide ? turns : k * wide);
@@ -168,7 +170,7 @@ IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row
     uint64_t marks[SKIP_MARKS];
     real sums[SKIP_ROWS * SKIP_WIDE * LANES] __attribute__((aligned(64)));
     real rows_of_A[room] __attribute__((aligned(64)));
-    const int64_t units = (n + UNIT - 1) / UNIT, panels = (units + 6) / 7;
+    const int64_t units = (n + UNIT - 1) / UNIT, panels = (units + SKIP_UNITS - 1) / SKIP_UNITS;
     const int64_t words = (k + SPAN - 1) / SPAN, whole_k = (k + LANES - 1) / LANES * LANES;
     const int64_t block = ending->kind == STEP ? STEP_DEPTH : DEPTH;
     const int turns_A = a_row == 1 && panels > 2 && whole_k <= room / LANES;
@@ -212,7 +214,7 @@ IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row
 static int IN(skips)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row, int64_t a_col,
                      const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
                      const IN(ending) *ending) {
-    uint64_t marks[16];
+    uint64_t marks[16]; /* of a register of columns, or of four rows */
     int64_t rows = a_row == 1 ? LANES : 4, depth = k < 32 ? k : 32, count;
     if (n <= 2 * UNIT || m < 16 || k < SKIP_DEPTH || k > SPAN * (SKIP_MARKS / 16) || ending->add)
         return 0;
@@ -225,3 +227,4 @@ static int IN(skips)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_r
 #undef SPAN
 #undef UNIT
 #undef SKIP_WIDE
+#undef SKIP_UNITS
