@@ -17,6 +17,9 @@
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "isa.h"
 
@@ -37,7 +40,6 @@ enum {
 /* Of products without A's zeros (zeros_body.h) */
 #define SKIP_DEPTH 16     /* numbers of a row from which on they are looked for */
 #define SKIP_ROWS 128     /* rows of A that share packed panels of B */
-#define SKIP_FEW 16       /* rows whose sums stay in the L1 cache until they are finished */
 #define SKIP_ROW 24       /* multiply-adds in whose time a row of 64 numbers begins and ends */
 #define SKIP_MARKS 4096   /* words that mark, 64 numbers each */
 #define SKIP_BYTES 131072 /* room for rows of A where they are columns: 128 KB */

@@ -15,8 +15,7 @@ static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, in
         for (int64_t i = 0; i < batch; i++, delta += ld_delta)
             for (int64_t j = 0; j < width; j += LANES) {
                 real row[LANES] __attribute__((aligned(64)));
-                STORE(row,
-                      width - j < LANES ? IN(load_part)(delta + j, width - j) : LOAD(delta + j));
+                STORE(row, IN(load_part)(delta + j, width - j));
 #pragma GCC unroll 1
                 for (int l = 0; l < LANES; l++)
                     total[j + l] += row[l];

@@ -22,24 +22,19 @@ typedef struct IN(ending) {
 static inline __attribute__((always_inline)) void
 IN(finish)(int kind, IN(reg) c, real *to, int64_t some, const real *bias,
            const IN(ending) *ending) {
-#define PART(p) (some == LANES ? LOAD(p) : IN(load_part)(p, some))
     if (kind == AFFINE) {
         if (bias)
-            c += PART(bias);
+            c += IN(load_part)(bias, some);
         IN(lanes) low = c <= ending->least; /* so NaN stays NaN */
         c = (IN(reg))((low & (IN(lanes))((IN(reg)){0} + ending->least)) | (~low & (IN(lanes))c));
     } else if (kind == GATE) {
-        IN(reg) h = PART(ending->h + (to - ending->start));
+        IN(reg) h = IN(load_part)(ending->h + (to - ending->start), some);
         c = (IN(reg))((IN(lanes))c & (h > 0));
     } else if (kind == STEP) {
-        IN(reg) theta = PART(to);
+        IN(reg) theta = IN(load_part)(to, some);
         c = theta - ending->rate * (c + ending->decay * theta);
     }
-    if (some == LANES)
-        STORE(to, c);
-    else
-        IN(store_part)(to, c, some);
-#undef PART
+    IN(store_part)(to, c, some);
 }
 
 /* C (rows, nv registers) from A (rows, k) B (k, nv registers). A's number (i, p) stands at
@@ -163,9 +158,7 @@ static int IN(pack)(int64_t width, int64_t wide, int64_t depth, const real *from
     IN(reg) zero = {0};
     for (int64_t q = 0; q < depth; q++, from += ld, to += wide)
         for (int64_t l = 0; l < wide; l += LANES) {
-            IN(reg) r = width - l >= LANES ? LOAD(from + l)
-                        : width > l        ? IN(load_part)(from + l, width - l)
-                                           : (IN(reg)){0};
+            IN(reg) r = width > l ? IN(load_part)(from + l, width - l) : (IN(reg)){0};
             zero += 0 * r;
             STORE(to + l, r);
         }
@@ -182,7 +175,7 @@ static void IN(finish_rows)(int64_t rows, int64_t width, int64_t wide, const rea
                 int64_t some = width - l < LANES ? width - l : LANES;                              \
                 IN(reg) sum = LOAD(sums + l);                                                      \
                 if (ending->add)                                                                   \
-                    sum += some == LANES ? LOAD(C + l) : IN(load_part)(C + l, some);               \
+                    sum += IN(load_part)(C + l, some);                                             \
                 IN(finish)(KIND, sum, C + l, some, bias ? bias + l : NULL, ending);                \
             }                                                                                      \
         break;

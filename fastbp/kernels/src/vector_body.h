@@ -8,9 +8,11 @@ typedef whole IN(lanes) __attribute__((vector_size(LANES * sizeof(real))));
 #define LOAD(p) ((IN(reg)) * (const IN(mem) *)(p))
 #define STORE(p, r) (*(IN(mem) *)(p) = (r))
 
-/* Some numbers, 1 to LANES, from or to memory that may end there; 0 beyond them. */
+/* Some numbers, 1 to LANES or more, from or to memory that may end there; 0 beyond them. */
 static inline __attribute__((always_inline)) IN(reg) IN(load_part)(const real *p, int64_t some) {
     real part[LANES] __attribute__((aligned(BYTES)));
+    if (some >= LANES)
+        return LOAD(p);
 #pragma GCC unroll 1 /* and so a vector under a mask, where there are such */
     for (int l = 0; l < LANES; l++)
         part[l] = l < (int)some ? p[l] : 0;
@@ -19,11 +21,31 @@ static inline __attribute__((always_inline)) IN(reg) IN(load_part)(const real *p
 
 static inline __attribute__((always_inline)) void IN(store_part)(real *p, IN(reg) r, int64_t some) {
     real part[LANES] __attribute__((aligned(BYTES)));
+    if (some >= LANES) {
+        STORE(p, r);
+        return;
+    }
     STORE(part, r);
 #pragma GCC unroll 1
     for (int l = 0; l < LANES; l++)
         if (l < (int)some)
             p[l] = part[l];
+}
+
+/* A bit for each lane: of a comparison, 1 where it holds. */
+static inline __attribute__((always_inline)) uint32_t IN(bits)(IN(lanes) truth) {
+#if BYTES == 64
+    return LANES == 16 ? _mm512_movepi32_mask((__m512i)truth) : _mm512_movepi64_mask((__m512i)truth);
+#elif BYTES == 32
+    return LANES == 8 ? _mm256_movemask_ps((__m256)truth) : _mm256_movemask_pd((__m256d)truth);
+#elif defined(__SSE2__)
+    return LANES == 4 ? _mm_movemask_ps((__m128)truth) : _mm_movemask_pd((__m128d)truth);
+#else
+    uint32_t bits = 0;
+    for (int l = 0; l < LANES; l++)
+        bits |= (uint32_t)(truth[l] & 1) << l;
+    return bits;
+#endif
 }
 
 /* Transposes LANES registers: exchanges blocks off the diagonal, half the size each time. */

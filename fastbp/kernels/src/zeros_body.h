@@ -24,28 +24,14 @@ static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int6
             const real *a = A + p * a_col + i;
             IN(lanes) bits = {0}, bit = (IN(lanes)){0} + 1;
             for (int64_t q = p; q < k && q < p + 32; q++, a += a_col, bit += bit)
-                bits |= ((some == LANES ? LOAD(a) : IN(load_part)(a, some)) != 0) & bit;
+                bits |= (IN(load_part)(a, some) != 0) & bit;
             for (int64_t l = 0; l < some; l++)
                 marks[(i + l) * words + p / SPAN] |= (uint64_t)(uint32_t)bits[l] << p % SPAN;
         }
     for (int64_t i = 0; a_row != 1 && i < m; i++) /* registers of a row */
-        for (int64_t p = 0; p < k; p += 32) {
-            const real *a = A + i * a_row + p;
-            IN(lanes) bits = {0}, bit;
-            whole part[LANES] __attribute__((aligned(BYTES)));
-            uint32_t word = 0;
-            for (int l = 0; l < LANES; l++)
-                bit[l] = (whole)1 << l;
-            for (int64_t q = 0; q < 32 && p + q < k; q += LANES) {
-                int64_t some = k - p - q;
-                bits |= ((some >= LANES ? LOAD(a + q) : IN(load_part)(a + q, some)) != 0) &
-                        (bit << q);
-            }
-            memcpy(part, &bits, sizeof bits);
-#pragma GCC unroll 1
-            for (int l = 0; l < LANES; l++)
-                word |= (uint32_t)part[l];
-            marks[i * words + p / SPAN] |= (uint64_t)word << p % SPAN;
+        for (int64_t p = 0; p < k; p += LANES) {
+            IN(reg) a = IN(load_part)(A + i * a_row + p, k - p);
+            marks[i * words + p / SPAN] |= (uint64_t)IN(bits)(a != 0) << p % SPAN;
         }
     for (int64_t w = 0; w < m * words; w++)
         count += __builtin_popcountll(marks[w]);
@@ -66,11 +52,11 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
 }
 
 /* sums (rows, nv registers) from A B over a word of marks, added up from 0 or from what it holds; or
- * this finished in C, if given. */
+ * this finished in C (rows, width), if given. */
 #define MARKED(NU)                                                                                 \
     static __attribute__((noinline)) void IN(marked_##NU)(                                         \
         int64_t rows, const uint64_t *marks, int64_t words, const real *A, int64_t a_row,          \
-        int64_t a_col, const real *B, int from_0, real *sums, real *C, int64_t ldc,                \
+        int64_t a_col, const real *B, int from_0, real *sums, int64_t width, real *C, int64_t ldc, \
         const IN(ending) *ending) {                                                                \
         enum { nv = NU * SKIP_UNIT };                                                              \
         for (; rows; rows--, marks += words, A += a_row, sums += nv * LANES) {                     \
@@ -89,7 +75,7 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
                 continue;                                                                          \
             }                                                                                      \
             if (ending->add)                                                                       \
-                EACH(v) c[v] += LOAD(C + v * LANES);                                               \
+                EACH(v) if (SOME(v) > 0) c[v] += IN(load_part)(C + v * LANES, SOME(v));            \
             switch (ending->kind) {                                                                \
                 FINISH(SUM) FINISH(AFFINE) FINISH(GATE) FINISH(STEP)                               \
             }                                                                                      \
@@ -97,10 +83,12 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
         }                                                                                          \
     }
 #define EACH(v) _Pragma("GCC unroll 16") for (int v = 0; v < nv; v++)
+#define SOME(v) (v < nv - SKIP_UNIT || width - v * LANES > LANES ? LANES : width - v * LANES)
 #define FINISH(KIND)                                                                               \
     case KIND:                                                                                     \
-        EACH(v) IN(finish)(KIND, c[v], C + v * LANES, LANES,                                       \
-                           ending->bias ? ending->bias + v * LANES : NULL, ending);                \
+        EACH(v) if (SOME(v) > 0)                                                                   \
+            IN(finish)(KIND, c[v], C + v * LANES, SOME(v),                                         \
+                       ending->bias ? ending->bias + v * LANES : NULL, ending);                    \
         break;
 MARKED(3)
 MARKED(4)
@@ -109,6 +97,7 @@ MARKED(6)
 MARKED(7)
 #undef MARKED
 #undef FINISH
+#undef SOME
 #undef EACH
 
 /* C (rows, width) from a block of A's numbers, marked, and a panel of B (depth, width), or Bᵀ; wide
@@ -120,7 +109,7 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
     real packed[SPAN * SKIP_WIDE * LANES] __attribute__((aligned(64)));
     for (int64_t p = 0; p < depth; p += SPAN) {
         int64_t some = depth - p < SPAN ? depth - p : SPAN;
-        int last = p + SPAN >= depth, finite;
+        int finite;
         if (turned) {
             IN(turn)(width, wide, some, B + p, ldb, packed);
             finite = isfinite(IN(largest)(some * wide, packed));
@@ -129,29 +118,19 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
         }
         if (!finite)
             return 0;
-        for (int64_t r = 0, few; r < rows; r += few) {
-            const uint64_t *mark = marks + r * words + p / SPAN;
-            const real *a = A + r * a_row + p * a_col;
-            real *some_sums = depth <= SPAN ? sums : sums + r * wide;
-            real *c = last && width == wide ? C + r * ldc : NULL;
-            few = last && !c && rows - r > SKIP_FEW ? SKIP_FEW : rows - r;
 #define CASE(NU)                                                                                   \
     case NU:                                                                                       \
-        IN(marked_##NU)(few, mark, words, a, a_row, a_col, packed, p == 0, some_sums, c, ldc,      \
-                        ending);                                                                   \
+        IN(marked_##NU)(rows, marks + p / SPAN, words, A + p * a_col, a_row, a_col, packed,        \
+                        p == 0, sums, width, p + SPAN >= depth ? C : NULL, ldc, ending);           \
         break;
-            switch (wide / UNIT) {
-                CASE(3)
-                CASE(4)
-                CASE(5)
-                CASE(6)
-                CASE(7)
-            }
-#undef CASE
-            if (last && !c)
-                IN(finish_rows)(few, width, wide, some_sums, ending->bias, C + r * ldc, ldc,
-                                ending);
+        switch (wide / UNIT) {
+            CASE(3)
+            CASE(4)
+            CASE(5)
+            CASE(6)
+            CASE(7)
         }
+#undef CASE
     }
     return 1;
 }
