@@ -29,7 +29,7 @@ DIRECTIVES = {
 COMPILE_ARGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g" if DEBUG else "-g0"]
 
 KERNELS = Path("fastbp/kernels")
-OWN = {"product": ["dense.c"], "threads": ["limit.c", "pool.c"]}
+OWN = {"product": ["dense.c"], "threads": ["limit.c", "pool.c", "workspace.c"]}
 # The built-in parts are C files of one form, like a plugin's; one module hands them all out.
 OWN["builtin"] = sorted({p.name for p in KERNELS.glob("src/*.c")}.difference(*OWN.values()))
 HEADERS = [*KERNELS.glob("*.pxd"), *KERNELS.glob("src/*"), *Path("fastbp").glob("**/plugin.*")]

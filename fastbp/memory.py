@@ -1,7 +1,8 @@
 """Arrays that start on a cache line, as the kernels' vectors like it.
 
-A step at 784-128-10 on one example takes a fifth longer where they do not. Large pages were
-measured too, and gained nothing more; NumPy asks for them from 4 MB upward.
+A step at 784-128-10 on one example takes a fifth longer where they do not. Huge pages were
+measured too, and gained nothing more; NumPy asks for them from 4 MB upward, and the kernels for the
+one in which they pack (kernels/src/workspace.c).
 """
 
 from __future__ import annotations

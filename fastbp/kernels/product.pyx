@@ -5,16 +5,18 @@ processor runs is taken, or the one that FASTBP_ISA names.
 
 BLAS makes no product of a network, of whatever size, for it has threads of its own, and its bits
 depend on them. Measured on one thread with AVX-512, without zeros, the three products of a step
-took SciPy's OpenBLAS 1.0 to 1.5 times as long as the own kernels from 32 x 64 x 64 to 256 x 1024 x
-1024, 0.97 to 1.08 times at 512 x 2048 x 2048 and 0.92 to 1.0 times at 2048 x 4096 x 4096; MKL
-2026.2 1.02 to 1.35 times up to there. With AVX2 alone OpenBLAS took 0.92 to 1.7 times as long up to
-128 x 512 x 512, 0.85 to 1.01 times up to 512 x 2048 x 2048 and 0.76 to 0.80 times at 2048 x 4096 x
-4096.
+took SciPy's OpenBLAS 1.05 to 1.55 times as long as the own kernels from 32 x 128 x 784 to 256 x
+1024 x 1024, 1.03 to 1.08 times at 512 x 2048 x 2048 and 0.94 to 1.01 times at 2048 x 4096 x 4096;
+MKL 2026.2 1.02 to 1.35 times up to 512 x 2048 x 2048. With AVX2 alone OpenBLAS took 1.07 to 1.8
+times as long up to 128 x 512 x 512, 0.96 to 1.03 times up to 512 x 2048 x 2048 and 0.91 to 0.92
+times at 2048 x 4096 x 4096.
 """
 
 import os
 
 from fastbp.errors import ConfigError
+
+from fastbp.kernels.threads cimport c_workspace
 
 cdef extern from "src/dense.h" nogil:
     ctypedef struct dense_isa:
@@ -23,8 +25,10 @@ cdef extern from "src/dense.h" nogil:
     const dense_isa* dense_chosen()
     const dense_isa* dense_instance(int number)
     bint dense_runs(int number)
+    void dense_pack_in(void* (*workspace)() noexcept nogil)
 
 cdef const dense_isa* own = dense_chosen()
+dense_pack_in(c_workspace)
 
 
 cdef const dense_type* kernels(bint is_double) noexcept nogil:

@@ -9,5 +9,8 @@ cdef int c_threads() noexcept nogil
 # them, each part once; return when all have run. src/pool.h says more.
 cdef void c_pool_run(int threads, int parts, pool_task task, void* context) noexcept nogil
 
+# This thread's workspace, NULL where there is none; src/workspace.h says more.
+cdef void* c_workspace() noexcept nogil
+
 # How many helpers are awake, so that handing them work costs little.
 cdef int c_pool_warm() noexcept nogil

@@ -23,6 +23,9 @@ cdef extern from "src/pool.h" nogil:
     int pool_warm()
     int pool_thread()
 
+cdef extern from "src/workspace.h" nogil:
+    void* workspace()
+
 
 cdef int c_threads() noexcept nogil:
     return fastbp_get_num_threads()
@@ -30,6 +33,10 @@ cdef int c_threads() noexcept nogil:
 
 cdef void c_pool_run(int threads, int parts, pool_task task, void* context) noexcept nogil:
     pool_run(threads, parts, task, context)
+
+
+cdef void* c_workspace() noexcept nogil:
+    return workspace()
 
 
 cdef int c_pool_warm() noexcept nogil:

@@ -59,4 +59,8 @@ const dense_isa *dense_chosen(void); /* the one for isa_level() */
 const dense_isa *dense_instance(int number);
 int dense_runs(int number); /* whether this processor runs it */
 
+/* Products pack in what this gives them, WORKSPACE bytes for the calling thread. Where that is NULL,
+ * and before this is called, they pack no blocks and skip no zeros. */
+void dense_pack_in(void *(*workspace)(void));
+
 #endif

@@ -24,6 +24,7 @@
 #include "sums_body.h"
 #include "one_example_body.h"
 #include "tile_body.h"
+#include "block_body.h"
 #include "zeros_body.h"
 #include "matmul_body.h"
 #undef LOAD
@@ -57,6 +58,7 @@
 #include "sums_body.h"
 #include "one_example_body.h"
 #include "tile_body.h"
+#include "block_body.h"
 #include "zeros_body.h"
 #include "matmul_body.h"
 #undef LOAD

@@ -1,56 +1,12 @@
 /* The products of a step for one type and one instruction set: C = op(A) op(B) (+ C), row-major, in
  * tiles (tile_body.h), or without A's zeros (zeros_body.h). */
 
-/* C (m, n) from A (m, k) B (k, n), A by its strides: E6 and E8, where B stands in rows, and E1,
- * where Bᵀ does. A panel of B is packed where enough rows of A use it; its last columns, when they
- * do not fill a register, always. */
-static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
-                         int64_t a_col, const real *B, int64_t ldb, int turned, real *C,
-                         int64_t ldc, const IN(ending) *ending) {
-    real packed[STEP_DEPTH * WIDTH] __attribute__((aligned(64)));
-    real sums[ROWS * WIDTH] __attribute__((aligned(64)));
-    const IN(ending) only_sum = {.kind = SUM};
-    int64_t block = ending->kind == STEP ? STEP_DEPTH : DEPTH;
-    int again = k <= block && !ending->add && ending->kind != STEP; /* gives the same again */
-    for (int64_t p = 0; p < k || p == 0; p += block) {
-        int64_t depth = k - p < block ? k - p : block;
-        const real *Ap = A + p * a_col, *Bp = turned ? B + p : B + p * ldb;
-        IN(ending) now = *ending;
-        now.add |= p > 0;
-        if (p + depth < k)
-            now.kind = SUM;
-        for (int64_t j = 0, nv; j < n; j += nv * LANES) {
-            nv = IN(panel)(n - j);
-            int64_t wide = nv * LANES, left = n - j < wide ? n - j : wide, ld = ldb;
-            if (again && left < wide && n >= wide) /* some columns twice and none apart */
-                j = n - wide, left = wide;
-            const real *panel = Bp + j, *bias = ending->bias ? ending->bias + j : NULL;
-            if (turned)
-                IN(turn)(left, wide, depth, Bp + j * ldb, ldb, packed);
-            else if (left < wide || m > PACK_ROWS)
-                IN(pack)(left, wide, depth, panel, ldb, packed);
-            if (turned || left < wide || m > PACK_ROWS)
-                panel = packed, ld = wide;
-            if (left == wide) {
-                IN(tiles)(nv, m, depth, Ap, a_row, a_col, panel, ld, C + j, ldc, bias, &now);
-                continue;
-            }
-            for (int64_t i = 0; i < m; i += ROWS) {
-                int64_t rows = m - i < ROWS ? m - i : ROWS;
-                IN(tiles)(nv, rows, depth, Ap + i * a_row, a_row, a_col, panel, ld, sums, wide,
-                          NULL, &only_sum);
-                IN(finish_rows)(rows, left, wide, sums, bias, C + i * ldc + j, ldc, &now);
-            }
-        }
-    }
-}
-
-/* The same, without A's zeros where that takes less. */
+/* C (m, n) from A (m, k) B (k, n), or Bᵀ, A by its strides; without A's zeros where that takes less. */
 static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
                         int64_t a_col, const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
                         const IN(ending) *ending) {
     if (!IN(skips)(m, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending))
-        IN(in_tiles)(m, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending);
+        IN(in_blocks)(m, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending);
 }
 
 /* C (m, n) from A (m, k) Bᵀ; B (n, k): E1 of few rows. Both stand in rows along the depth; up to
@@ -61,14 +17,14 @@ static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
     real turned[DEPTH * WIDTH] __attribute__((aligned(64)));
     real sums[CHUNK * WIDTH] __attribute__((aligned(64)));
     const IN(ending) first = {.kind = SUM}, further = {.kind = SUM, .add = 1};
-    for (int64_t j = 0, nv; j < m; j += nv * LANES) {
-        nv = IN(panel)(m - j);
-        int64_t wide = nv * LANES, width = m - j < wide ? m - j : wide;
-        for (int64_t i = 0; i < n; i += CHUNK) {
-            int64_t rows = n - i < CHUNK ? n - i : CHUNK;
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t rows = n - i < CHUNK ? n - i : CHUNK;
+        for (int64_t j = 0, nv; j < m; j += nv * LANES) {
+            nv = IN(panel)(m - j);
+            int64_t wide = nv * LANES, width = m - j < wide ? m - j : wide;
             for (int64_t p = 0; p < k || p == 0; p += DEPTH) {
                 int64_t depth = k - p < DEPTH ? k - p : DEPTH;
-                if (i == 0 || k > DEPTH)
+                if (i == 0 || k > DEPTH || m > wide)
                     IN(turn)(width, wide, depth, A + j * lda + p, lda, turned);
                 IN(tiles)(nv, rows, depth, B + i * ldb + p, ldb, 1, turned, wide, sums, wide, NULL,
                           p > 0 ? &further : &first);

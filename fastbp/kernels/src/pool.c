@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "fpmode.h"
+#include "workspace.h"
 
 #define STACK (512 * 1024)
 #define SPIN_NS 50000   /* about what waking a sleeper costs: waiting longer cannot save more */
@@ -116,6 +117,7 @@ static void *help(void *argument) {
     struct helper *self = argument;
     int number = own_number = (int)(self - helpers);
     inside = 1;
+    workspace(); /* now, so that no job has to ask for it */
 #ifdef __linux__
     pthread_setname_np(pthread_self(), "fastbp"); /* in debuggers and in top */
 #endif

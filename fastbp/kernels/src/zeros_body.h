@@ -135,20 +135,21 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
     return 1;
 }
 
-static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
-                         int64_t a_col, const real *B, int64_t ldb, int turned, real *C,
-                         int64_t ldc, const IN(ending) *ending);
+/* What a workspace holds meanwhile. */
+typedef struct IN(skipping) {
+    real rows_of_A[BLOCK_BYTES / sizeof(real)];
+    real sums[SKIP_ROWS * SKIP_WIDE * LANES];
+    uint64_t marks[SKIP_MARKS];
+} IN(skipping);
+_Static_assert(sizeof(IN(skipping)) <= WORKSPACE, "the workspace is too small");
 
 /* C (m, n) from A (m, k) B (k, n), or Bᵀ, rows of A by the chunk. From the first chunk on where it
  * does not pay, tiles take over. */
 static __attribute__((noinline)) void
 IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row, int64_t a_col,
                    const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
-                   const IN(ending) *ending) {
-    enum { room = SKIP_BYTES / sizeof(real) };
-    uint64_t marks[SKIP_MARKS];
-    real sums[SKIP_ROWS * SKIP_WIDE * LANES] __attribute__((aligned(64)));
-    real rows_of_A[room] __attribute__((aligned(64)));
+                   const IN(ending) *ending, IN(skipping) *in) {
+    enum { room = BLOCK_BYTES / sizeof(real) };
     const int64_t units = (n + UNIT - 1) / UNIT, panels = (units + SKIP_UNITS - 1) / SKIP_UNITS;
     const int64_t words = (k + SPAN - 1) / SPAN, whole_k = (k + LANES - 1) / LANES * LANES;
     const int64_t block = ending->kind == STEP ? STEP_DEPTH : DEPTH;
@@ -162,12 +163,12 @@ IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row
         if (turns_A) { /* its columns' numbers often lie where the cache has room for few of them */
             if (rows * whole_k > room)
                 rows = room / whole_k;
-            IN(turn)(k, whole_k, rows, A, a_col, rows_of_A);
-            from = rows_of_A, from_row = whole_k, from_col = 1;
+            IN(turn)(k, whole_k, rows, A, a_col, in->rows_of_A);
+            from = in->rows_of_A, from_row = whole_k, from_col = 1;
         }
-        if (!IN(pays)(IN(mark)(rows, k, from, from_row, from_col, marks, words), rows, n, k,
+        if (!IN(pays)(IN(mark)(rows, k, from, from_row, from_col, in->marks, words), rows, n, k,
                       turned)) {
-            IN(in_tiles)(m - i, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending);
+            IN(in_blocks)(m - i, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending);
             return;
         }
         for (int64_t p = 0; p < k; p += block)
@@ -180,9 +181,9 @@ IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row
                 now.bias = ending->bias ? ending->bias + j : NULL;
                 wide = ((units + panel) / panels) * UNIT;
                 int64_t width = n - j < wide ? n - j : wide;
-                if (!IN(marked_panel)(rows, width, wide, depth, marks + p / SPAN, words,
+                if (!IN(marked_panel)(rows, width, wide, depth, in->marks + p / SPAN, words,
                                       from + p * from_col, from_row, from_col, b, ldb, turned,
-                                      sums, C + j, ldc, &now))
+                                      in->sums, C + j, ldc, &now))
                     IN(in_tiles)(rows, width, depth, A + p * a_col, a_row, a_col, b, ldb, turned,
                                  C + j, ldc, &now);
             }
@@ -200,7 +201,10 @@ static int IN(skips)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_r
     count = IN(mark)(rows, depth, A, a_row, a_col, marks, 1);
     if (!IN(pays)(count * m * k / (rows * depth), m, n, k, turned))
         return 0;
-    IN(in_marked_rows)(m, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending);
+    IN(skipping) *in = own_workspace();
+    if (!in)
+        return 0;
+    IN(in_marked_rows)(m, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending, in);
     return 1;
 }
 #undef SPAN

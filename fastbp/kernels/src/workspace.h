@@ -1,0 +1,13 @@
+/* Memory of each thread's own, in which products pack their operands. */
+#ifndef FASTBP_WORKSPACE_H
+#define FASTBP_WORKSPACE_H
+
+#pragma GCC visibility push(hidden)
+
+#define WORKSPACE (2 << 20) /* bytes: one huge page, where the system has them */
+
+/* Asked for at a thread's first call and given back when it ends; NULL where there is none. */
+void *workspace(void);
+
+#pragma GCC visibility pop
+#endif
