@@ -60,17 +60,17 @@ def test_cs231n_affine_forward():
     np.testing.assert_allclose(got, want, rtol=0, atol=5e-9)
 
 
-@pytest.mark.parametrize("batch", [0, 1, 2])
-def test_no_inputs_leave_the_bias_and_no_outputs_leave_zeros(batch, dtype):
-    b = np.array([3, 5], dtype)
-    stale = np.full((batch, 2), np.nan, dtype)
-    none_in, W = np.empty((batch, 0), dtype), np.empty((2, 0), dtype)
+@pytest.mark.parametrize(("batch", "n"), [(0, 2), (1, 2), (2, 2), (200, 500)])
+def test_no_inputs_leave_the_bias_and_no_outputs_leave_zeros(batch, n, dtype):
+    b = np.arange(n).astype(dtype)
+    stale = np.full((batch, n), np.nan, dtype)
+    none_in, W = np.empty((batch, 0), dtype), np.empty((n, 0), dtype)
     assert np.all(dense_forward(none_in, W, b, out=stale) == b)
     stale[...] = np.nan
     assert np.all(dense_forward(none_in, W, out=stale) == 0)
-    none_out = dense_forward(stale, np.empty((0, 2), dtype), np.empty(0, dtype))
+    none_out = dense_forward(stale, np.empty((0, n), dtype), np.empty(0, dtype))
     assert none_out.shape == (batch, 0)
-    assert np.all(dense_backward(none_out, np.empty((0, 2), dtype), out=stale) == 0)
+    assert np.all(dense_backward(none_out, np.empty((0, n), dtype), out=stale) == 0)
 
 
 def test_empty_batch(dtype):

@@ -49,10 +49,11 @@ def test_bias_sum_of_many_float32_rows_is_summed_in_double():
     assert bias_sum(np.ones((2**24 + 2, 1), np.float32)) == 2**24 + 2
 
 
-def test_empty_batch_gives_zero_gradients(dtype):
-    stale = np.full((3, 4), np.nan, dtype)
-    none = np.empty((0, 3), dtype)
-    assert np.all(outer_sum(none, np.empty((0, 4), dtype), out=stale) == 0)
+@pytest.mark.parametrize(("n_out", "n_in"), [(3, 4), (600, 500)])
+def test_empty_batch_gives_zero_gradients(n_out, n_in, dtype):
+    stale = np.full((n_out, n_in), np.nan, dtype)
+    none = np.empty((0, n_out), dtype)
+    assert np.all(outer_sum(none, np.empty((0, n_in), dtype), out=stale) == 0)
     assert np.all(bias_sum(none, out=stale[:, :1].copy()[:, 0]) == 0)
 
 

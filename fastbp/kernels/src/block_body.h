@@ -45,12 +45,6 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
     }
 }
 
-/* How rows are divided into blocks of at most `most`: all of nearly equal size, of whole tiles. */
-static inline int64_t IN(block_rows)(int64_t m, int64_t most) {
-    int64_t blocks = (m + most - 1) / most;
-    return ((m + blocks - 1) / blocks + 15) / 16 * 16;
-}
-
 /* The same by blocks of A, packed in rows where enough panels of B use them: A's numbers often lie
  * so far apart that the cache has room for few of them. */
 static void IN(in_blocks)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
@@ -58,13 +52,15 @@ static void IN(in_blocks)(int64_t m, int64_t n, int64_t k, const real *A, int64_
                           int64_t ldc, const IN(ending) *ending) {
     const int64_t most = ending->kind == STEP ? STEP_DEPTH : DEPTH, deep = k < most ? k : most;
     const int64_t wide = (deep + LANES - 1) / LANES * LANES;
-    const int packs = m >= BLOCK_LEAST && n >= BLOCK_PANELS * WIDTH;
+    const int packs = m >= BLOCK_LEAST && n >= BLOCK_PANELS * WIDTH && k > 0;
     real *block = packs ? own_workspace() : NULL;
     if (!block) {
         IN(in_tiles)(m, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending);
         return;
     }
-    const int64_t size = IN(block_rows)(m, BLOCK_BYTES / sizeof(real) / wide / 16 * 16);
+    const int64_t room = BLOCK_BYTES / sizeof(real) / wide / ROWS * ROWS;
+    const int64_t blocks = (m + room - 1) / room, tiles = (m + ROWS * blocks - 1) / (ROWS * blocks);
+    const int64_t size = tiles * ROWS; /* rows of a block: all of nearly equal size */
     for (int64_t i = 0; i < m; i += size)
         for (int64_t p = 0; p < k; p += deep) {
             int64_t rows = m - i < size ? m - i : size, depth = k - p < deep ? k - p : deep;

@@ -34,22 +34,22 @@ enum {
     STEP    /* C, parameters, go one step of SGD along A B */
 };
 
-/* Which way a product goes: all crossovers, as measured. Those to BLAS would stand here; there are
- * none (kernels/product.pyx says why). */
-#define COLUMNS 3
-#define DEPTH 192   /* numbers a block adds up: 36 KB of B with AVX-512 */
-#define CHUNK 256   /* outputs of E1 that are held until they are complete */
-#define TURNING 6   /* rows whose multiply-adds take as long as turning what they multiply */
+/* What is held at a time */
+#define COLUMNS 3               /* registers of B in a tile */
+#define DEPTH 192               /* numbers a block adds up: 36 KB of B with AVX-512 */
+#define CHUNK 256               /* outputs of E1, until they are complete */
+#define BLOCK_BYTES (512 << 10) /* of A, packed (block_body.h): half of an L2 cache */
+#define SKIP_ROWS 128           /* rows of A that share packed panels of B (zeros_body.h) */
+#define SKIP_MARKS 4096         /* words that mark, 64 numbers each */
+
+/* Which way a product goes: the crossovers, as measured. There is none to BLAS; kernels/product.pyx
+ * has the figures. */
 #define PACK_ROWS (ROWS == 8 ? 160 : 64) /* rows from which on panels of B are packed */
-
-#define BLOCK_BYTES (512 << 10) /* of A, packed at a time (block_body.h): half of an L2 cache */
-#define BLOCK_LEAST 64          /* rows from which on they are */
-#define BLOCK_PANELS 10         /* of B, that use them */
-
-#define SKIP_DEPTH 16   /* numbers of a row from which on zeros are looked for (zeros_body.h) */
-#define SKIP_ROWS 128   /* rows of A that share packed panels of B */
-#define SKIP_ROW 24     /* multiply-adds in whose time a row of 64 numbers begins and ends */
-#define SKIP_MARKS 4096 /* words that mark, 64 numbers each */
+#define BLOCK_LEAST 64                   /* rows from which on blocks of A are packed, */
+#define BLOCK_PANELS 10                  /* if so many panels of B use them */
+#define TURNING 6     /* rows whose multiply-adds take as long as turning what they multiply */
+#define SKIP_DEPTH 16 /* numbers of a row from which on zeros are looked for */
+#define SKIP_ROW 24   /* multiply-adds in whose time a row of 64 numbers begins and ends */
 
 static void *no_workspace(void) { return NULL; }
 static void *(*own_workspace)(void) = no_workspace;
