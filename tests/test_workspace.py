@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-# E1, E6 and E8 large enough for packed blocks, dense and with skipped zeros.
+# E1, and E6, E8 and a step along it, large enough for packed blocks; dense, and with skipped zeros.
 PRODUCTS = """
-import hashlib, threading
-import numpy as np
+import hashlib, os, threading
+import numpy as np, fastbp as bp
 from fastbp.kernels import dense_backward, dense_forward, outer_sum
 
 rng = np.random.default_rng(0)
@@ -25,6 +25,9 @@ def products():
         for d in (delta.astype(dtype), gated.astype(dtype)):
             digest.update(dense_backward(d, weights).tobytes())
             digest.update(outer_sum(d, h).tobytes())
+        net = bp.mlp([530, 610, 3], "tanh", dtype=dtype, rng=0)
+        net.step(h, np.arange(300) % 3, bp.SGD(0.1), threads=1)
+        digest.update(net.flat.tobytes())
     return digest.hexdigest()
 """
 
@@ -42,14 +45,17 @@ for n in range(60):
     thread.join()
     if n == 9:
         before = resident()
-print(set(found) == {products()}, len(found), (resident() - before) * 4096 / 2**21)
+more = (resident() - before) * os.sysconf("SC_PAGE_SIZE") / 2**21
+print(set(found) == {products()}, len(found), more)
 """
 
 # Every request for aligned memory fails; NumPy and Python make none.
 REFUSES = """
 #include <errno.h>
-#include <stddef.h>
-int posix_memalign(void **memory, size_t alignment, size_t size) { return ENOMEM; }
+#include <stdio.h>
+static int times;
+int posix_memalign(void **memory, size_t alignment, size_t size) { return times++, ENOMEM; }
+__attribute__((destructor)) static void say(void) { fprintf(stderr, "refused %d", times); }
 """
 
 
@@ -74,3 +80,4 @@ def test_without_a_workspace_the_products_are_the_same(python, tmp_path):
     with_it, without = python(code), python(code, LD_PRELOAD=str(library))
     assert with_it.returncode == without.returncode == 0, without.stderr
     assert with_it.stdout == without.stdout
+    assert int(without.stderr.removeprefix("refused ")) > 0

@@ -51,6 +51,24 @@ for dtype, (m, n, k), kept in itertools.product(
             assert np.array_equal(np.isnan(got[:, column]), np.isnan(wanted)), (name, case)
 """
 
+UNDERFLOW = """
+import numpy as np
+from fastbp.kernels import dense_backward, outer_sum
+# Products that underflow leave -0, to which zeros are added, or not where they are skipped: in a
+# block of rows alone, and where the rows after it are full.
+rng = np.random.default_rng(0)
+for dtype, tiny in ((np.float32, 1e-30), (np.float64, 1e-200)):
+    A = np.zeros((256, 64), dtype)
+    A[140:] = rng.standard_normal((116, 64))
+    A[:, 0] = tiny
+    B = np.ones((64, 256), dtype)
+    B[0] = -tiny
+    for product in dense_backward, lambda A, B: outer_sum(np.ascontiguousarray(A.T), B):
+        whole, parts = product(A, B), [product(A[:120].copy(), B), product(A[120:].copy(), B)]
+        assert whole.tobytes() == b"".join(part.tobytes() for part in parts), dtype.__name__
+        assert not np.signbit(whole[:140]).any()
+"""
+
 RELU_OVER_THREADS = """
 import os
 import numpy as np, fastbp as bp
@@ -79,6 +97,12 @@ for sizes, batch in [((300, 200, 150, 5), 131), ((150, 400, 10), 257), ((784, 12
 @pytest.mark.parametrize("isa", instruction_sets())
 def test_products_with_zeros_are_the_products(isa, python):
     done = python(ZEROS, FASTBP_ISA=isa)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_a_zero_has_one_sign_whether_zeros_are_skipped_or_not(isa, python):
+    done = python(UNDERFLOW, FASTBP_ISA=isa)
     assert done.returncode == 0, done.stderr
 
 

@@ -1,6 +1,6 @@
 /* One body, compiled for several instruction sets; which of them runs is found out once.
  *
- * matmul.c and elementwise_isa.h say what is compiled for each.
+ * dense.c and elementwise_isa.h say what is compiled for each.
  */
 #ifndef FASTBP_ISA_H
 #define FASTBP_ISA_H

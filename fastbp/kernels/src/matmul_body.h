@@ -1,5 +1,5 @@
 /* The products of a step for one type and one instruction set: C = op(A) op(B) (+ C), row-major, in
- * tiles (tile_body.h), or without A's zeros (zeros_body.h). */
+ * tiles (tile_body.h) by blocks (block_body.h), or without A's zeros (zeros_body.h). */
 
 /* C (m, n) from A (m, k) B (k, n), or Bᵀ, A by its strides; without A's zeros where that takes less. */
 static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
@@ -47,7 +47,7 @@ static void IN(by_transposed)(int64_t m, int64_t n, int64_t k, const real *A, in
     if (ending->add || m_lanes * (n * k + TURNING * (n + k)) <= n_lanes * k * (m + TURNING))
         IN(by_depth)(m, n, k, A, lda, B, ldb, C, ldc, ending);
     else
-        IN(in_tiles)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending);
+        IN(in_blocks)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending);
 }
 
 /* C (m, n) = op(A) op(B) (+ C). */

@@ -22,9 +22,9 @@ typedef struct IN(ending) {
 static inline __attribute__((always_inline)) void
 IN(finish)(int kind, IN(reg) c, real *to, int64_t some, const real *bias,
            const IN(ending) *ending) {
+    /* + 0, so that no sum is -0, which hangs on the zeros added to products that underflowed */
+    c += kind == AFFINE && bias ? IN(load_part)(bias, some) : (IN(reg)){0};
     if (kind == AFFINE) {
-        if (bias)
-            c += IN(load_part)(bias, some);
         IN(lanes) low = c <= ending->least; /* so NaN stays NaN */
         c = (IN(reg))((low & (IN(lanes))((IN(reg)){0} + ending->least)) | (~low & (IN(lanes))c));
     } else if (kind == GATE) {

@@ -38,7 +38,7 @@ static inline __attribute__((always_inline)) uint32_t IN(bits)(IN(lanes) truth) 
     return LANES == 16 ? _mm512_movepi32_mask((__m512i)truth) : _mm512_movepi64_mask((__m512i)truth);
 #elif BYTES == 32
     return LANES == 8 ? _mm256_movemask_ps((__m256)truth) : _mm256_movemask_pd((__m256d)truth);
-#elif defined(__SSE2__)
+#elif defined(__x86_64__)
     return LANES == 4 ? _mm_movemask_ps((__m128)truth) : _mm_movemask_pd((__m128d)truth);
 #else
     uint32_t bits = 0;

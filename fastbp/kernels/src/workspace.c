@@ -1,4 +1,5 @@
-/* A page of its own for each thread: not on the stack, of which a thread may have little. */
+/* Not on the stack, of which a thread may have little; on a huge page where the system grants one,
+ * so that a block in it needs no more than one entry of the processor's page tables. */
 #ifdef __linux__
 #define _GNU_SOURCE /* madvise */
 #endif

@@ -4,7 +4,7 @@
 
 #pragma GCC visibility push(hidden)
 
-#define WORKSPACE (2 << 20) /* bytes: one huge page, where the system has them */
+#define WORKSPACE (2 << 20) /* bytes: a huge page */
 
 /* Asked for at a thread's first call and given back when it ends; NULL where there is none. */
 void *workspace(void);

@@ -4,8 +4,8 @@
  * A row of C stays in up to SKIP_WIDE registers while those rows of B are added to it whose number
  * in A is not 0: a bit for each number tells. So a number costs a load with each multiply-add, and
  * where few numbers are 0 tiles are as fast. An entry of C is added up in the same order as in a
- * tile, and what is left out, + 0 b, changes no bit where b is finite: a panel of B that is not goes
- * through tiles.
+ * tile, and what is left out, + 0 b, changes no bit where b is finite but the sign of a zero, which
+ * no finished sum has: a panel of B that is not finite goes through tiles.
  */
 #define SKIP_UNITS 7 /* of SKIP_UNIT registers each, in a panel */
 #define SKIP_WIDE (SKIP_UNITS * SKIP_UNIT)
@@ -23,7 +23,7 @@ static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int6
             int64_t some = m - i < LANES ? m - i : LANES;
             const real *a = A + p * a_col + i;
             IN(lanes) bits = {0}, bit = (IN(lanes)){0} + 1;
-            for (int64_t q = p; q < k && q < p + 32; q++, a += a_col, bit += bit)
+            for (int64_t q = p; q < k && q < p + 32; q++, a += a_col, bit <<= 1)
                 bits |= (IN(load_part)(a, some) != 0) & bit;
             for (int64_t l = 0; l < some; l++)
                 marks[(i + l) * words + p / SPAN] |= (uint64_t)(uint32_t)bits[l] << p % SPAN;
@@ -83,6 +83,7 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
         }                                                                                          \
     }
 #define EACH(v) _Pragma("GCC unroll 16") for (int v = 0; v < nv; v++)
+/* How many numbers of register v lie in C: all, but for the last unit's, where it may be none. */
 #define SOME(v) (v < nv - SKIP_UNIT || width - v * LANES > LANES ? LANES : width - v * LANES)
 #define FINISH(KIND)                                                                               \
     case KIND:                                                                                     \
@@ -135,7 +136,8 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
     return 1;
 }
 
-/* What a workspace holds meanwhile. */
+/* What the workspace holds while zeros are skipped. in_blocks would write over it; in_tiles, which
+ * takes a panel that is not finite, must not. */
 typedef struct IN(skipping) {
     real rows_of_A[BLOCK_BYTES / sizeof(real)];
     real sums[SKIP_ROWS * SKIP_WIDE * LANES];
