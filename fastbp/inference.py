@@ -69,6 +69,7 @@ class Inference(Parameters):
         Parameters
         ----------
         X : array-like, (batch, n_in)
+            NaN and infinity propagate.
         threads : int, optional
             At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
             the result depends on it.
@@ -100,6 +101,7 @@ class Inference(Parameters):
         Parameters
         ----------
         X : array-like, (batch, n_in)
+            Not looked at: a row with NaN gets a class as well, one that says nothing.
         threads : int, optional
             At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
             the result depends on it.
