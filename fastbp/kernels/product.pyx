@@ -6,10 +6,10 @@ processor runs is taken, or the one that FASTBP_ISA names.
 BLAS makes no product of a network, of whatever size, for it has threads of its own, and its bits
 depend on them. Measured on one thread with AVX-512, without zeros, the three products of a step
 took SciPy's OpenBLAS 1.05 to 1.55 times as long as the own kernels from 32 x 128 x 784 to 256 x
-1024 x 1024, 1.03 to 1.08 times at 512 x 2048 x 2048 and 0.94 to 1.01 times at 2048 x 4096 x 4096;
-MKL 2026.2 1.02 to 1.35 times up to 512 x 2048 x 2048. With AVX2 alone OpenBLAS took 1.07 to 1.8
-times as long up to 128 x 512 x 512, 0.96 to 1.03 times up to 512 x 2048 x 2048 and 0.91 to 0.92
-times at 2048 x 4096 x 4096.
+1024 x 1024, 1.02 to 1.08 times at 512 x 2048 x 2048 and 0.94 to 1.01 times at 2048 x 4096 x 4096;
+MKL 2026.2, beside an earlier version of them, 1.02 to 1.35 times up to 512 x 2048 x 2048. With AVX2
+alone OpenBLAS took 1.07 to 1.8 times as long up to 128 x 512 x 512, 0.92 to 1.04 times up to 512 x
+2048 x 2048 and 0.91 to 0.93 times at 2048 x 4096 x 4096.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""How many threads fastbp may use, and the pool they come from.
+"""How many threads fastbp may use, the pool they come from, and the workspace each has.
 
 One limit holds for the process: the innermost `thread_limit`, or what a tool like threadpoolctl
 has set, or else a count of CPUs made at the first need and again after a fork.
