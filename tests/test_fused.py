@@ -2,7 +2,8 @@
 
 The step along E8 without forming it, with the gradient formed first, and by hand; all three start
 from the same numbers, so that only this step's rounding lies between them. E1 with a ReLU's E2, and
-E6 with its E7, beside products and ReLU apart, to the bit.
+E6 with its E7, beside products and ReLU apart, to the bit; and with E9, which adds up some rows at
+a time then, to a rounding.
 """
 
 import numpy as np
@@ -82,8 +83,8 @@ for case in everything:
             fused._plan.flat[:] = np.nan
         losses = fused.step(X, y, kind(**settings)), formed.step(X, y, formed_kind(**settings))
         assert losses[0] == losses[1] and abs(losses[0] / exact.loss - 1) < 64 * eps, case
-        if t > 1:  # W of the first layer: SGD steps along E8 unformed where it can
-            unformed = kind is bp.SGD and "momentum" not in settings and batch <= 512
+        if t > 1:  # W of the first layer: steps are along E8 unformed where that pays
+            unformed = batch <= (512 if kind is bp.SGD else 1)
             assert np.isnan(fused._plan.flat[:9 * 17]).all() == unformed, case
         near(numbers(fused), numbers(formed), 16 * eps)
         near(numbers(fused), by_hand(theta, gradient, state, t, **settings), 64 * eps)
@@ -106,7 +107,7 @@ class Apart(bp.layers.Elementwise):  # ReLU in Python: no kernel knows it
 
 rng = np.random.default_rng(2)
 shapes = [(5, 3, 2), (64, 100, 33, 10), (33, 17, 16, 48, 2), (200, 193, 5), (400, 50, 40, 3)]
-optimizers = [bp.SGD(0.05), bp.Adam(0.01)]
+optimizers = [bp.SGD(0.05), bp.Adam(0.01, eps=0.1)]
 for case in itertools.product(shapes, (1, 2, 15, 16, 49, 200), ("float32", "float64"), optimizers):
     (n_in, *widths), batch, dtype, optimizer = case
     together, apart = (
@@ -117,7 +118,12 @@ for case in itertools.product(shapes, (1, 2, 15, 16, 49, 200), ("float32", "floa
         X = rng.standard_normal((batch, n_in)).astype(dtype)
         y = rng.integers(0, widths[-1], batch)
         assert together.step(X, y, optimizer) == apart.step(X, y, optimizer), case
-        assert np.array_equal(together.flat, apart.flat), case
+        for name, one in together.params.items():
+            bound = 0 if name.endswith("W") else 8 * np.finfo(dtype).eps
+            assert np.abs(one - apart.params[name]).max() <= bound, case
+        apart.flat = together.flat
+        for key, array in together.optimizer_state.arrays.items():
+            apart.optimizer_state.arrays[key][:] = array
 """
 
 
@@ -147,21 +153,22 @@ def test_a_gradient_near_overflow_is_formed_and_the_step_is_right():
     np.testing.assert_allclose(net.params["dense1.W"], wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [64, 1])
 @pytest.mark.parametrize(
     ("optimizer", "slot"),
     [(bp.SGD(0.5), None), (bp.SGD(0.5, momentum=0.9), None), (bp.Adam(0.1), None),
      (bp.SGD(0.5, momentum=0.9), "v"), (bp.Adam(0.1), "m"), (bp.Adam(0.1), "v")],
 )  # fmt: skip
-def test_x_may_be_memory_that_the_step_writes_to(optimizer, slot):
+def test_x_may_be_memory_that_the_step_writes_to(optimizer, slot, rows):
     """The weights of a layer, or its momentum, as rows of input: the step sees them as before."""
     nets = [bp.mlp([64, 64, 3], dtype="float64", rng=0) for _ in range(3)]
-    y = np.arange(64) % 3
+    y = np.arange(rows) % 3
     for net in nets:
-        net.step(np.eye(64), y, optimizer)
+        net.step(np.eye(64)[:rows], y, optimizer)
 
     def memory(net):
         array = net.flat if slot is None else net.optimizer_state.arrays[slot]
-        return array[: 64 * 64].reshape(64, 64)
+        return array[: rows * 64].reshape(rows, 64)
 
     nets[0].step(memory(nets[0]), y, optimizer)
     nets[1].step(memory(nets[1]).copy(), y, optimizer)

@@ -102,6 +102,7 @@ cdef class Chain(Callbacks):
     cdef bint good_block(self, Block* block) noexcept nogil
     cdef void weigh_block(self, Block* block) noexcept nogil
     cdef int backward_block(self, Pass* p, Block* block) noexcept nogil
+    cdef char* bias_sums(self, const Pass* p, int i) noexcept nogil
     cdef int elementwise_backward(
         self, Node* node, const fastbp_call* call, int64_t n, const char* x, const char* y,
         const char* dy, char* dx) noexcept nogil

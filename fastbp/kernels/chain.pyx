@@ -234,6 +234,7 @@ cdef class Chain(Callbacks):
         cdef const char* y
         cdef const char* dy
         cdef char* dx
+        cdef char* sums
         cdef fpmode mode
         cdef bint relu
         cdef int i = self.count, code = FASTBP_OK
@@ -248,13 +249,16 @@ cdef class Chain(Callbacks):
             block.failed = i
             if node.dense:
                 relu = p.fuses and i > 1 and self.nodes[i - 2].under_relu
-                if relu:  # E6 and E7
+                sums = NULL
+                if relu:  # E6 and E7, and half of E9
                     i -= 1
                     dx = self.nodes[i - 1].dy + first * node.n_in
+                    if self.bias_sums(p, i - 1) != NULL:
+                        sums = self.bias_sums(p, i - 1) + first // self.own.sum_rows * node.n_in
                 if dx != NULL:  # E6
                     self.own.upstream(
                         block.rows, node.n_in, node.n_out, dy, node.pointers[node.weight],
-                        x if relu else NULL, dx)
+                        x if relu else NULL, dx, sums)
             elif p.factors_only and node.affine:
                 if dx != NULL:
                     the_host().gemm[self.type](
@@ -274,6 +278,14 @@ cdef class Chain(Callbacks):
             if code != FASTBP_OK:
                 break
         return code
+
+    cdef char* bias_sums(self, const Pass* p, int i) noexcept nogil:
+        # Where E6 puts sums over each sum_rows rows of layer i's delta, which E9 adds up: where the
+        # dy of the ReLU upon it would be, which is not kept then. NULL: there are none.
+        if (p.fuses and self.own.sum_rows > 1 and self.nodes[i].under_relu and i + 2 < self.count
+                and self.nodes[i + 2].dense):
+            return self.nodes[i + 1].dy
+        return NULL
 
     cdef int elementwise_backward(
             self, Node* node, const fastbp_call* call, int64_t n, const char* x, const char* y,

@@ -20,7 +20,7 @@ cdef class Descent(Chain):
 
     cdef int flushed_step(
         self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil
-    cdef bint apart(self, const char* x, const char* theta) noexcept nogil
+    cdef bint apart(self, const char* x, const update_rule* rule) noexcept nogil
     cdef bint bounded(self, const Pass* p, const update_rule* rule, double l2) noexcept nogil
     cdef void form_gradients(self, Pass* p) noexcept nogil
     cdef void weight_gradients(self, StepTask* task) noexcept nogil

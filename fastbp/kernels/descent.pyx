@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from fastbp.kernels.chain cimport (
     DONE, GRADIENT, OUTPUT, Chain, Node, Pass, Stage, fpmode_flush, fpmode_set,
 )
-from fastbp.kernels.product cimport RULE_NONE, RULE_SGD, STEP_DEPTH, update_rule
+from fastbp.kernels.product cimport ADAM_DEPTH, RULE_ADAM, RULE_NONE, STEP_DEPTH, update_rule
 from fastbp.kernels.threads cimport c_pool_run
 from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
 
@@ -83,9 +83,9 @@ cdef class Descent(Chain):
 
     cdef int flushed_step(
             self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
-        # E1 to E9 and the optimizer's step. SGD takes weights along E8 without forming it, where
-        # nothing can fail any more. What has no bound is looked at before the step, which comes
-        # last. Without a rule the gradient is left in flat.
+        # E1 to E9 and the optimizer's step. Weights step along E8 without its being formed, where
+        # that pays and nothing can fail any more. What has no bound is looked at before the step,
+        # which comes last. Without a rule the gradient is left in flat.
         cdef StepTask task
         cdef bint good
         cdef int code = self.c_chain(p)
@@ -99,7 +99,8 @@ cdef class Descent(Chain):
         task.descent, task.p, task.theta = <void*>self, p, NULL
         memcpy(&task.rule, rule, sizeof(update_rule))
         memcpy(&task.decayed, rule, sizeof(update_rule))
-        if good and rule.kind == RULE_SGD and self.rows <= STEP_DEPTH and self.apart(p.x, theta):
+        if (good and self.rows <= (ADAM_DEPTH if rule.kind == RULE_ADAM else STEP_DEPTH)
+                and self.apart(p.x, rule)):
             p.stage = DONE
             task.theta = theta
             task.decayed.decay += 2 * l2
@@ -125,10 +126,16 @@ cdef class Descent(Chain):
 
     # Sums over the batch, and the step
 
-    cdef bint apart(self, const char* x, const char* theta) noexcept nogil:
+    cdef bint apart(self, const char* x, const update_rule* rule) noexcept nogil:
         # Whether they share no memory: a step would change h_0 while E8 still reads it.
-        return (x + self.rows * self.nodes[0].n_in * self.itemsize <= theta
-                or theta + self.size * self.itemsize <= x)
+        cdef const char* array
+        cdef int i
+        for i in range(3):
+            array = <const char*>(rule.theta if i == 0 else rule.m if i == 1 else rule.v)
+            if not (array == NULL or x + self.rows * self.nodes[0].n_in * self.itemsize <= array
+                    or array + self.size * self.itemsize <= x):
+                return False
+        return True
 
     cdef bint bounded(self, const Pass* p, const update_rule* rule, double l2) noexcept nogil:
         # Whether every entry of the gradient is finite, those of E8, E9 by a bound: |Σ_n delta h|
@@ -175,17 +182,24 @@ cdef class Descent(Chain):
         cdef int64_t at = first * node.n_in * self.itemsize
         cdef int bias = 1 - node.weight
         cdef char* db
+        cdef const char* sums
         if task.theta == NULL:
             self.own.product(
                 1, 0, rows, node.n_in, self.rows, delta, node.n_out, h, node.n_in,
                 <char*>node.pointers[node.n_params + node.weight] + at, node.n_in, 0)
         else:
             self.own.step_along(
-                self.rows, node.n_in, rows, delta, node.n_out, h, task.decayed.rate,
-                task.decayed.decay, task.theta + node.offsets[node.weight] * self.itemsize + at)
+                self.rows, node.n_in, rows, delta, node.n_out, h, &task.decayed,
+                task.theta + node.offsets[node.weight] * self.itemsize + at)
         if node.n_params > 1:
             db = <char*>node.pointers[node.n_params + bias] + first * self.itemsize
-            self.own.column_sums(self.rows, rows, delta, node.n_out, db)
+            sums = self.bias_sums(task.p, i)
+            if sums == NULL:
+                self.own.column_sums(self.rows, rows, delta, node.n_out, db)
+            else:
+                self.own.column_sums(
+                    (self.rows + self.own.sum_rows - 1) // self.own.sum_rows, rows,
+                    sums + first * self.itemsize, node.n_out, db)
             if task.theta != NULL:
                 self.own.update(
                     rows, task.theta + (node.offsets[bias] + first) * self.itemsize, db,

@@ -2,7 +2,7 @@ from cython cimport floating
 from libc.stdint cimport int64_t
 
 cdef extern from "src/dense.h" nogil:
-    int STEP_DEPTH
+    int STEP_DEPTH, ADAM_DEPTH
     enum:
         RULE_NONE
         RULE_SGD
@@ -26,6 +26,7 @@ cdef extern from "src/dense.h" nogil:
         void* v
 
     ctypedef struct dense_type:
+        int64_t sum_rows
         void (*product)(
             int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, const void* A, int64_t lda,
             const void* B, int64_t ldb, void* C, int64_t ldc, int add) noexcept nogil
@@ -34,10 +35,10 @@ cdef extern from "src/dense.h" nogil:
             const void* b, int relu, void* y) noexcept nogil
         void (*upstream)(
             int64_t batch, int64_t n_in, int64_t n_out, const void* delta, const void* W,
-            const void* h, void* dh) noexcept nogil
+            const void* h, void* dh, void* sums) noexcept nogil
         void (*step_along)(
             int64_t batch, int64_t n_in, int64_t n_out, const void* delta, int64_t ld_delta,
-            const void* h, double rate, double decay, void* W) noexcept nogil
+            const void* h, const update_rule* rule, void* W) noexcept nogil
         void (*column_sums)(
             int64_t batch, int64_t n_out, const void* delta, int64_t ld_delta,
             void* db) noexcept nogil

@@ -10,7 +10,7 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
     real packed[STEP_DEPTH * WIDTH] __attribute__((aligned(64)));
     real sums[ROWS * WIDTH] __attribute__((aligned(64)));
     const IN(ending) only_sum = {.kind = SUM};
-    const int again = !ending->add && ending->kind != STEP; /* gives the same again */
+    const int again = !ending->add && ending->kind < STEP; /* gives the same again */
     for (int64_t j = 0, nv; j < n; j += nv * LANES) {
         nv = IN(panel)(n - j);
         int64_t wide = nv * LANES, left = n - j < wide ? n - j : wide, ld = ldb;
@@ -23,12 +23,14 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
             IN(pack)(left, wide, k, panel, ldb, packed);
         if (turned || left < wide || m >= PACK_ROWS)
             panel = packed, ld = wide;
-        if (left == wide) {
+        if (left == wide && ending->kind != MOMENTS) {
             IN(tiles)(nv, m, k, A, a_row, a_col, panel, ld, C + j, ldc, bias, ending);
             continue;
         }
         for (int64_t i = 0; i < m; i += ROWS) {
             int64_t rows = m - i < ROWS ? m - i : ROWS;
+            if (ending->kind == MOMENTS)
+                IN(prefetch_step)(rows, left, C + i * ldc + j, ldc, ending->step);
             IN(tiles)(nv, rows, k, A + i * a_row, a_row, a_col, panel, ld, sums, wide, NULL,
                       &only_sum);
             IN(finish_rows)(rows, left, wide, sums, bias, C + i * ldc + j, ldc, ending);
@@ -42,7 +44,7 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
 static void IN(in_blocks)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
                           int64_t a_col, const real *B, int64_t ldb, int turned, real *C,
                           int64_t ldc, const IN(ending) *ending) {
-    const int64_t deep = ending->kind == STEP ? STEP_DEPTH : DEPTH, most = k < deep ? k : deep;
+    const int64_t deep = IN(depth)(n, ending->kind), most = k < deep ? k : deep;
     const int64_t wide = (most + LANES - 1) / LANES * LANES;
     const int packs = m >= BLOCK_LEAST && n >= BLOCK_PANELS * WIDTH && k > 0;
     real *block = packs ? own_workspace() : NULL;

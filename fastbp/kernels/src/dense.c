@@ -16,6 +16,7 @@
  */
 #include "dense.h"
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -31,7 +32,8 @@ enum {
     SUM,    /* C = A B */
     AFFINE, /* C = max(A B + bias, least): E1, and E2 of a ReLU */
     GATE,   /* C = A B where h > 0, else 0: E6, and E7 of a ReLU */
-    STEP    /* C, parameters, go one step of SGD along A B */
+    STEP,   /* C, parameters, go one step of SGD along A B */
+    MOMENTS /* or of another optimizer, from sums that were set down */
 };
 
 /* What is held at a time */
@@ -44,12 +46,15 @@ enum {
 
 /* Which way a product goes: the crossovers, as measured. There is none to BLAS; kernels/product.pyx
  * has the figures. */
-#define PACK_ROWS (ROWS == 8 ? 160 : 64) /* rows from which on panels of B are packed */
+#define PACK_ROWS (ROWS == 8 ? 96 : 64) /* rows from which on panels of B are packed */
 #define BLOCK_LEAST 64                   /* rows from which on blocks of A are packed, */
 #define BLOCK_PANELS 10                  /* if so many panels of B use them */
 #define TURNING 6     /* rows whose multiply-adds take as long as turning what they multiply */
 #define SKIP_DEPTH 16 /* numbers of a row from which on zeros are looked for */
 #define SKIP_ROW 24   /* multiply-adds in whose time a row of 64 numbers begins and ends */
+
+/* In whose time a multiply-add loads a factor as well, in quarters of one of registers alone. */
+static int loading = 4;
 
 static void *no_workspace(void) { return NULL; }
 static void *(*own_workspace)(void) = no_workspace;
@@ -90,18 +95,18 @@ void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
 #define ISA(name) name##_base
 #include "dense_types.h"
 
-#define TYPE_(type, isa)                                                                           \
-    {product_##type##_##isa,    affine_##type##_##isa,      upstream_##type##_##isa,               \
-     step_along_##type##_##isa, column_sums_##type##_##isa, update_##type##_##isa,                 \
-     largest_##type##_##isa,    squares_##type##_##isa}
-#define INSTANCE(name, isa) {name, {TYPE_(f32, isa), TYPE_(f64, isa)}}
+#define TYPE_(type, isa, sum_rows)                                                                 \
+    {sum_rows,                  product_##type##_##isa,    affine_##type##_##isa,                  \
+     upstream_##type##_##isa,   step_along_##type##_##isa, column_sums_##type##_##isa,             \
+     update_##type##_##isa,     largest_##type##_##isa,    squares_##type##_##isa}
+#define INSTANCE(name, isa, sum_rows) {name, {TYPE_(f32, isa, sum_rows), TYPE_(f64, isa, sum_rows)}}
 static const dense_isa instances[] = {
 #if defined(__x86_64__)
-    INSTANCE("x86-64-v4", v4),
-    INSTANCE("x86-64-v3", v3),
-    INSTANCE("x86-64", base),
+    INSTANCE("x86-64-v4", v4, 8),
+    INSTANCE("x86-64-v3", v3, 4),
+    INSTANCE("x86-64", base, 1),
 #else
-    INSTANCE("baseline", base),
+    INSTANCE("baseline", base, 1),
 #endif
 };
 #define COUNT (int)(sizeof instances / sizeof *instances)
@@ -112,4 +117,11 @@ const dense_isa *dense_instance(int number) {
 
 int dense_runs(int number) { return number >= COUNT - 1 - isa_best(); }
 
-const dense_isa *dense_chosen(void) { return &instances[COUNT - 1 - isa_level()]; }
+const dense_isa *dense_chosen(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_is("intel"))
+        loading = 6;
+#endif
+    return &instances[COUNT - 1 - isa_level()];
+}

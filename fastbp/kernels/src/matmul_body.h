@@ -79,29 +79,34 @@ static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x
         IN(by_transposed)(batch, n_out, n_in, x, n_in, W, n_in, y, n_out, &ending);
 }
 
-/* E6: dh = delta W; or, given h = max(a, 0), E7 too: 0 where h is not above 0. */
+/* E6: dh = delta W; or, given h = max(a, 0), E7 too: 0 where h is not above 0; and, given sums, for
+ * each ROWS rows of dh the sums of its columns. */
 static void IN(upstream)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
-                         const void *W, const void *h_, void *dh_) {
+                         const void *W, const void *h_, void *dh_, void *sums) {
     const real *h = h_;
     real *dh = dh_;
-    const IN(ending) ending = {.kind = h ? GATE : SUM, .h = h, .start = dh};
-    if (batch == 1) {
-        IN(sum_of_rows)(n_in, n_out, delta, W, n_in, dh, 0);
-        for (int64_t j = 0; h && j < n_in; j++) {
-            real d = dh[j]; /* read always: a load under a condition would not vectorise */
-            dh[j] = h[j] > 0 ? d : 0;
-        }
-    } else {
+    const IN(ending) ending = {.kind = h ? GATE : SUM, .h = h, .start = dh, .sums = sums};
+    if (batch > 1) {
         IN(by_rows)(batch, n_in, n_out, delta, n_out, 1, W, n_in, 0, dh, n_in, &ending);
+        return;
     }
+    IN(sum_of_rows)(n_in, n_out, delta, W, n_in, dh, 0);
+    for (int64_t j = 0; h && j < n_in; j++) {
+        real d = dh[j]; /* read always: a load under a condition would not vectorise */
+        dh[j] = h[j] > 0 ? d : 0;
+    }
+    if (h && sums)
+        memcpy(sums, dh, n_in * sizeof *dh);
 }
 
-/* E8 and a step of SGD along it: W -= rate (deltaᵀ h + decay W), in the product's registers. */
+/* E8 and the optimizer's step along it, with the formulas of update_body.h: dW = deltaᵀ h is in the
+ * product's registers, or has just left them. */
 static void IN(step_along)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
-                           int64_t ld_delta, const void *h, double rate, double decay, void *W) {
-    const IN(ending) ending = {.kind = STEP, .rate = (real)rate, .decay = (real)decay};
+                           int64_t ld_delta, const void *h, const update_rule *rule, void *W) {
+    const IN(step) step = IN(step_of)(rule);
+    const IN(ending) ending = {.kind = step.kind == RULE_SGD ? STEP : MOMENTS, .step = &step};
     if (batch == 1)
-        IN(step_along_one)(n_out, n_in, delta, h, W, ending.rate, ending.decay);
+        IN(step_along_one)(n_out, n_in, delta, h, W, &step);
     else
         IN(by_rows)(n_out, n_in, batch, delta, 1, ld_delta, h, n_in, 0, W, n_in, &ending);
 }

@@ -88,16 +88,29 @@ static void IN(rank_one)(int64_t m, int64_t n, const real *restrict a, const rea
             C[i * ldc + j] = (add ? C[i * ldc + j] : 0) + a[i] * b[j];
 }
 
-/* Parameters C (m, n) go one step of SGD along a b; a (m,), b (n,). */
+/* Parameters C (m, n) go the optimizer's step along a b; a (m,), b (n,). */
 static void IN(step_along_one)(int64_t m, int64_t n, const real *restrict a, const real *restrict b,
-                               real *restrict C, real rate, real decay) {
-    for (int64_t i = 0; i < m; i++, C += n) {
-        real rate_a = rate * a[i];
-        if (decay != 0)
-            for (int64_t j = 0; j < n; j++)
-                C[j] -= rate * (a[i] * b[j] + decay * C[j]);
-        else if (rate_a != 0) /* where a ReLU was off nothing changes: half the traffic */
-            for (int64_t j = 0; j < n; j++)
-                C[j] -= rate_a * b[j];
+                               real *restrict C, const IN(step) *step) {
+#define STEPS(KIND)                                                                                \
+    case KIND:                                                                                     \
+        for (int64_t i = 0; i < m; i++, C += n)                                                    \
+            for (int64_t j = 0; j < n; j += LANES)                                                 \
+                IN(take_step)(KIND, a[i] * IN(load_part)(b + j, n - j), C + j, n - j, step);       \
+        break;
+    if (step->kind == RULE_SGD && step->decay == 0) {
+        for (int64_t i = 0; i < m; i++, C += n) {
+            real rate_a = step->rate * a[i];
+            if (rate_a != 0) /* where a ReLU was off nothing changes: half the traffic */
+                for (int64_t j = 0; j < n; j++)
+                    C[j] -= rate_a * b[j];
+        }
+        return;
     }
+    switch (step->kind) {
+        STEPS(RULE_SGD)
+        STEPS(RULE_MOMENTUM)
+        STEPS(RULE_NESTEROV)
+        STEPS(RULE_ADAM)
+    }
+#undef STEPS
 }

@@ -9,32 +9,41 @@
 
 /* What becomes of the sums A B, before they leave the registers. */
 typedef struct IN(ending) {
-    int kind;         /* SUM, AFFINE, GATE or STEP */
+    int kind;         /* SUM, AFFINE, GATE, STEP or MOMENTS */
     int add;          /* A B is to be added to what C holds */
     const real *bias; /* (n,) or NULL */
     real least;
     const real *h; /* laid out like C, which starts at `start` */
     real *start;
-    real rate, decay;
+    const IN(step) *step;
+    real *sums; /* (m / ROWS, n) for GATE, or NULL: E9's sums over the rows of each tile */
 } IN(ending);
 
-/* A register of sums c, of whose numbers the first `some` go to `to`; its bias stands at `bias`. */
-static inline __attribute__((always_inline)) void
+/* Where the sums over the tile at C go, if they are wanted. */
+static inline real *IN(sums_at)(const real *C, int64_t ldc, const IN(ending) *ending) {
+    const int64_t at = C - ending->start;
+    return ending->kind == GATE && ending->sums ? ending->sums + at / ldc / ROWS * ldc + at % ldc
+                                                : NULL;
+}
+
+/* A register of sums c, of whose numbers the first `some` go to `to`, as returned; its bias stands at
+ * `bias`. */
+static inline __attribute__((always_inline)) IN(reg)
 IN(finish)(int kind, IN(reg) c, real *to, int64_t some, const real *bias,
            const IN(ending) *ending) {
     /* + 0, so that no sum is -0, which hangs on the zeros added to products that underflowed */
     c += kind == AFFINE && bias ? IN(load_part)(bias, some) : (IN(reg)){0};
     if (kind == AFFINE) {
-        IN(lanes) low = c <= ending->least; /* so NaN stays NaN */
-        c = (IN(reg))((low & (IN(lanes))((IN(reg)){0} + ending->least)) | (~low & (IN(lanes))c));
+        c = IN(at_least)(c, ending->least);
     } else if (kind == GATE) {
         IN(reg) h = IN(load_part)(ending->h + (to - ending->start), some);
         c = (IN(reg))((IN(lanes))c & (h > 0));
     } else if (kind == STEP) {
-        IN(reg) theta = IN(load_part)(to, some);
-        c = theta - ending->rate * (c + ending->decay * theta);
+        IN(take_step)(RULE_SGD, c, to, some, ending->step);
+        return c;
     }
     IN(store_part)(to, c, some);
+    return c;
 }
 
 /* C (rows, nv registers) from A (rows, k) B (k, nv registers). A's number (i, p) stands at
@@ -43,14 +52,14 @@ IN(finish)(int kind, IN(reg) c, real *to, int64_t some, const real *bias,
 static inline __attribute__((always_inline)) void
 IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int64_t a_col,
          const real *restrict B, int64_t ldb, real *restrict C, int64_t ldc, const real *bias,
-         const IN(ending) *ending) {
+         const IN(ending) *ending, real *column_sums) {
     IN(reg) c[ROWS][COLUMNS];
 #define EACH_REGISTER                                                                              \
     _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++)                                        \
         _Pragma("GCC unroll 8") for (int v = 0; v < nv; v++)
 #define FINISH(KIND)                                                                               \
-    EACH_REGISTER IN(finish)(KIND, c[i][v], C + i * ldc + v * LANES, LANES,                        \
-                             bias ? bias + v * LANES : NULL, ending)
+    EACH_REGISTER c[i][v] = IN(finish)(KIND, c[i][v], C + i * ldc + v * LANES, LANES,              \
+                                       bias ? bias + v * LANES : NULL, ending)
     EACH_REGISTER {
         __builtin_prefetch(C + i * ldc + v * LANES, 1);
         c[i][v] = (IN(reg)){0};
@@ -78,6 +87,12 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
         FINISH(GATE);
     else
         FINISH(STEP);
+    if (column_sums) {
+        EACH_REGISTER if (i) c[0][v] += c[i][v];
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++)
+            STORE(column_sums + v * LANES, c[0][v]);
+    }
 #undef FINISH
 #undef EACH_REGISTER
 }
@@ -87,15 +102,18 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
     static __attribute__((noinline)) void IN(tiles_##NV)(                                          \
         int64_t rows, int64_t k, const real *A, int64_t a_row, int64_t a_col, const real *B,       \
         int64_t ldb, real *C, int64_t ldc, const real *bias, const IN(ending) *ending) {          \
-        for (; rows >= ROWS; rows -= ROWS, A += ROWS * a_row, C += ROWS * ldc)                     \
-            IN(tile)(ROWS, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);                  \
+        real *sums = IN(sums_at)(C, ldc, ending);                                                  \
+        for (; rows >= ROWS; rows -= ROWS, A += ROWS * a_row, C += ROWS * ldc) {                   \
+            IN(tile)(ROWS, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending, sums);            \
+            sums = sums ? sums + ldc : sums;                                                       \
+        }                                                                                          \
         switch (rows) {                                                                            \
             EDGES(NV)                                                                              \
         }                                                                                          \
     }
 #define EDGE(rows, NV)                                                                             \
     case rows:                                                                                     \
-        IN(tile)(rows, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);                      \
+        IN(tile)(rows, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending, sums);                \
         break;
 TILES(1)
 TILES(2)
@@ -116,6 +134,12 @@ static void IN(tiles)(int64_t nv, int64_t rows, int64_t k, const real *A, int64_
 static inline int64_t IN(panel)(int64_t left) {
     int64_t vectors = (left + LANES - 1) / LANES, panels = (vectors + COLUMNS - 1) / COLUMNS;
     return (vectors + panels - 1) / panels;
+}
+
+/* How deep a block is where C has n columns: a panel of B keeps to its room in the L1 cache. For E1
+ * always the same, since by_depth has panels of another width, and the same sums. */
+static inline int64_t IN(depth)(int64_t n, int kind) {
+    return kind >= STEP ? STEP_DEPTH : kind == AFFINE ? DEPTH : DEPTH * COLUMNS / IN(panel)(n);
 }
 
 /* Whether all numbers were finite of which 0 times were added up. */
@@ -165,25 +189,39 @@ static int IN(pack)(int64_t width, int64_t wide, int64_t depth, const real *from
     return IN(finite)(zero);
 }
 
-/* C (rows, width), finished, from sums (rows, wide); bias is that of C's first column. */
+/* A row of C (width,), finished, from sums. */
+static inline __attribute__((always_inline)) void
+IN(finish_row)(int kind, int64_t width, const real *sums, const real *bias, real *C, int first,
+               real *column_sums, const IN(ending) *ending) {
+    for (int64_t l = 0; l < width; l += LANES) {
+        int64_t some = width - l < LANES ? width - l : LANES;
+        IN(reg) c = LOAD(sums + l);
+        if (ending->add)
+            c += IN(load_part)(C + l, some);
+        c = IN(finish)(kind, c, C + l, some, bias ? bias + l : NULL, ending);
+        if (column_sums)
+            IN(store_part)(column_sums + l,
+                           first ? c : IN(load_part)(column_sums + l, some) + c, some);
+    }
+}
+
+/* C (rows, width), finished, from sums (rows, wide), a tile's; bias is that of C's first column. */
 static void IN(finish_rows)(int64_t rows, int64_t width, int64_t wide, const real *sums,
                             const real *bias, real *C, int64_t ldc, const IN(ending) *ending) {
+    real *column_sums = IN(sums_at)(C, ldc, ending);
 #define ROWS_OF(KIND)                                                                              \
     case KIND:                                                                                     \
-        for (int64_t r = 0; r < rows; r++, sums += wide, C += ldc)                                 \
-            for (int64_t l = 0; l < width; l += LANES) {                                           \
-                int64_t some = width - l < LANES ? width - l : LANES;                              \
-                IN(reg) sum = LOAD(sums + l);                                                      \
-                if (ending->add)                                                                   \
-                    sum += IN(load_part)(C + l, some);                                             \
-                IN(finish)(KIND, sum, C + l, some, bias ? bias + l : NULL, ending);                \
-            }                                                                                      \
+        for (int64_t r = 0; r < rows; r++)                                                         \
+            IN(finish_row)(KIND, width, sums + r * wide, bias, C + r * ldc, r == 0, column_sums,   \
+                           ending);                                                                \
         break;
     switch (ending->kind) {
         ROWS_OF(SUM)
         ROWS_OF(AFFINE)
         ROWS_OF(GATE)
         ROWS_OF(STEP)
+    case MOMENTS:
+        IN(update_rows)(rows, width, wide, sums, C, ldc, ending->step);
     }
 #undef ROWS_OF
 }

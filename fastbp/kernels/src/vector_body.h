@@ -48,6 +48,55 @@ static inline __attribute__((always_inline)) uint32_t IN(bits)(IN(lanes) truth) 
 #endif
 }
 
+/* max(x, least), or NaN of NaN: the processor's maximum gives the second where it cannot compare. */
+static inline __attribute__((always_inline)) IN(reg) IN(at_least)(IN(reg) x, real least) {
+    IN(reg) bound = (IN(reg)){0} + least;
+#if BYTES == 64
+    return LANES == 16 ? (IN(reg))_mm512_max_ps((__m512)bound, (__m512)x)
+                       : (IN(reg))_mm512_max_pd((__m512d)bound, (__m512d)x);
+#elif BYTES == 32
+    return LANES == 8 ? (IN(reg))_mm256_max_ps((__m256)bound, (__m256)x)
+                      : (IN(reg))_mm256_max_pd((__m256d)bound, (__m256d)x);
+#elif defined(__x86_64__)
+    return LANES == 4 ? (IN(reg))_mm_max_ps((__m128)bound, (__m128)x)
+                      : (IN(reg))_mm_max_pd((__m128d)bound, (__m128d)x);
+#else
+    IN(lanes) low = x <= bound;
+    return (IN(reg))((low & (IN(lanes))bound) | (~low & (IN(lanes))x));
+#endif
+}
+
+/* sqrt(x) for x >= 0 or NaN, and a / b for b > 0, finite. With AVX-512 in float, where both rounded
+ * once would take longer than all the rest of Adam's step: from estimates of 14 bits, to the last bit
+ * or two; infinity counts as the largest number. */
+static inline __attribute__((always_inline)) IN(reg) IN(root)(IN(reg) x) {
+#if BYTES == 64 && LANES == 16
+    __m512 finite = _mm512_min_ps((__m512){0} + FLT_MAX, x); /* of NaN and a number, the second */
+    __mmask16 above_0 = _mm512_cmp_ps_mask(x, (__m512){0}, _CMP_GT_OQ);
+    __m512 estimate = _mm512_maskz_rsqrt14_ps(above_0, finite), root = finite * estimate;
+    return root + root * (0.5f - 0.5f * estimate * root);
+#elif BYTES == 64
+    return _mm512_sqrt_pd(x);
+#elif BYTES == 32
+    return LANES == 8 ? (IN(reg))_mm256_sqrt_ps((__m256)x) : (IN(reg))_mm256_sqrt_pd((__m256d)x);
+#elif defined(__x86_64__)
+    return LANES == 4 ? (IN(reg))_mm_sqrt_ps((__m128)x) : (IN(reg))_mm_sqrt_pd((__m128d)x);
+#else
+    for (int l = 0; l < LANES; l++)
+        x[l] = ROOT(x[l]);
+    return x;
+#endif
+}
+
+static inline __attribute__((always_inline)) IN(reg) IN(quotient)(IN(reg) a, IN(reg) b) {
+#if BYTES == 64 && LANES == 16
+    __m512 estimate = _mm512_rcp14_ps(b), quotient = a * estimate;
+    return quotient + (a - quotient * b) * estimate;
+#else
+    return a / b;
+#endif
+}
+
 /* Transposes LANES registers: exchanges blocks off the diagonal, half the size each time. */
 #define LOW(l, s) ((l) & (s) ? LANES + (l) - (s) : (l))
 #define HIGH(l, s) ((l) & (s) ? LANES + (l) : (l) + (s))

@@ -17,7 +17,8 @@
 static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int64_t a_col,
                         uint64_t *marks, int64_t words) {
     int64_t count = 0;
-    memset(marks, 0, m * words * sizeof *marks);
+    if (a_row == 1)
+        memset(marks, 0, m * words * sizeof *marks);
     for (int64_t i = 0; a_row == 1 && i < m; i += LANES) /* registers of columns */
         for (int64_t p = 0; p < k; p += 32) {
             int64_t some = m - i < LANES ? m - i : LANES;
@@ -29,9 +30,13 @@ static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int6
                 marks[(i + l) * words + p / SPAN] |= (uint64_t)(uint32_t)bits[l] << p % SPAN;
         }
     for (int64_t i = 0; a_row != 1 && i < m; i++) /* registers of a row */
-        for (int64_t p = 0; p < k; p += LANES) {
-            IN(reg) a = IN(load_part)(A + i * a_row + p, k - p);
-            marks[i * words + p / SPAN] |= (uint64_t)IN(bits)(a != 0) << p % SPAN;
+        for (int64_t w = 0; w < words; w++) {
+            const real *a = A + i * a_row + w * SPAN;
+            int64_t some = k - w * SPAN < SPAN ? k - w * SPAN : SPAN;
+            uint64_t bits = 0;
+            for (int64_t q = 0; q < some; q += LANES)
+                bits |= (uint64_t)IN(bits)(IN(load_part)(a + q, some - q) != 0) << q;
+            marks[i * words + w] = bits;
         }
     for (int64_t w = 0; w < m * words; w++)
         count += __builtin_popcountll(marks[w]);
@@ -46,7 +51,7 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
     int64_t words = (k + SPAN - 1) / SPAN, tiles = m * k * wide, turns = (n + k) * m / LANES;
     if (turned) /* tiles turn as well: B, or A and C */
         tiles += TURNING * (turns < k * wide ? turns : k * wide);
-    return count * (wide + panels) + m * words * panels * SKIP_ROW +
+    return count * (wide + panels) * loading / 4 + m * words * panels * SKIP_ROW +
                k * wide * (turned ? TURNING : 2) <
            tiles;
 }
@@ -59,7 +64,8 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
         int64_t a_col, const real *B, int from_0, real *sums, int64_t width, real *C, int64_t ldc, \
         const IN(ending) *ending) {                                                                \
         enum { nv = NU * SKIP_UNIT };                                                              \
-        for (; rows; rows--, marks += words, A += a_row, sums += nv * LANES) {                     \
+        real *column_sums = C ? IN(sums_at)(C, ldc, ending) : NULL;                                \
+        for (int64_t r = 0; r < rows; r++, marks += words, A += a_row, sums += nv * LANES) {       \
             IN(reg) c[nv];                                                                         \
             if (C)                                                                                 \
                 EACH(v) __builtin_prefetch(C + v * LANES, 1);                                      \
@@ -80,6 +86,12 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
                 FINISH(SUM) FINISH(AFFINE) FINISH(GATE) FINISH(STEP)                               \
             }                                                                                      \
             C += ldc;                                                                              \
+            if (!column_sums)                                                                      \
+                continue;                                                                          \
+            EACH(v) if (SOME(v) > 0) {                                                             \
+                real *to = column_sums + r / ROWS * ldc + v * LANES;                               \
+                IN(store_part)(to, r % ROWS ? IN(load_part)(to, SOME(v)) + c[v] : c[v], SOME(v));  \
+            }                                                                                      \
         }                                                                                          \
     }
 #define EACH(v) _Pragma("GCC unroll 16") for (int v = 0; v < nv; v++)
@@ -88,8 +100,8 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
 #define FINISH(KIND)                                                                               \
     case KIND:                                                                                     \
         EACH(v) if (SOME(v) > 0)                                                                   \
-            IN(finish)(KIND, c[v], C + v * LANES, SOME(v),                                         \
-                       ending->bias ? ending->bias + v * LANES : NULL, ending);                    \
+            c[v] = IN(finish)(KIND, c[v], C + v * LANES, SOME(v),                                  \
+                              ending->bias ? ending->bias + v * LANES : NULL, ending);             \
         break;
 MARKED(3)
 MARKED(4)
@@ -108,6 +120,7 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
                             int64_t a_col, const real *B, int64_t ldb, int turned, real *sums,
                             real *C, int64_t ldc, const IN(ending) *ending) {
     real packed[SPAN * SKIP_WIDE * LANES] __attribute__((aligned(64)));
+    const int apart = ending->kind == MOMENTS;
     for (int64_t p = 0; p < depth; p += SPAN) {
         int64_t some = depth - p < SPAN ? depth - p : SPAN;
         int finite;
@@ -122,7 +135,7 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
 #define CASE(NU)                                                                                   \
     case NU:                                                                                       \
         IN(marked_##NU)(rows, marks + p / SPAN, words, A + p * a_col, a_row, a_col, packed,        \
-                        p == 0, sums, width, p + SPAN >= depth ? C : NULL, ldc, ending);           \
+                        p == 0, sums, width, p + SPAN >= depth && !apart ? C : NULL, ldc, ending); \
         break;
         switch (wide / UNIT) {
             CASE(3)
@@ -133,6 +146,8 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
         }
 #undef CASE
     }
+    if (apart)
+        IN(finish_rows)(rows, width, wide, sums, NULL, C, ldc, ending);
     return 1;
 }
 
@@ -154,17 +169,16 @@ IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row
     enum { room = BLOCK_BYTES / sizeof(real) };
     const int64_t units = (n + UNIT - 1) / UNIT, panels = (units + SKIP_UNITS - 1) / SKIP_UNITS;
     const int64_t words = (k + SPAN - 1) / SPAN, whole_k = (k + LANES - 1) / LANES * LANES;
-    const int64_t block = ending->kind == STEP ? STEP_DEPTH : DEPTH;
+    const int64_t block = IN(depth)(n, ending->kind);
     const int turns_A = a_row == 1 && panels > 2 && whole_k <= room / LANES;
     for (int64_t i = 0, rows; i < m; i += rows, A += rows * a_row, C += rows * ldc) {
         const real *from = A;
         int64_t from_row = a_row, from_col = a_col;
-        rows = m - i < SKIP_ROWS ? m - i : SKIP_ROWS;
-        if (rows * words > SKIP_MARKS)
-            rows = SKIP_MARKS / words;
+        rows = words * SKIP_ROWS > SKIP_MARKS ? SKIP_MARKS / words : SKIP_ROWS;
+        if (turns_A && rows * whole_k > room)
+            rows = room / whole_k;
+        rows = m - i < rows ? m - i : rows / ROWS * ROWS;
         if (turns_A) { /* its columns' numbers often lie where the cache has room for few of them */
-            if (rows * whole_k > room)
-                rows = room / whole_k;
             IN(turn)(k, whole_k, rows, A, a_col, in->rows_of_A);
             from = in->rows_of_A, from_row = whole_k, from_col = 1;
         }
