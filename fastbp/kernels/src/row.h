@@ -30,6 +30,20 @@ INLINED double sum_of_row(const double *x, int64_t n) {
 #define ROW(real, type, bits, LANES)                                                               \
     typedef real lanes_##type __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));  \
     typedef bits masks_##type __attribute__((vector_size(32)));                                    \
+    typedef real four_##type                                                                       \
+        __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));          \
+    typedef bits index_##type __attribute__((vector_size(4 * sizeof(real))));                      \
+    /* Turns a square of numbers over: row i becomes column i. */                                  \
+    INLINED void turn_4_##type(four_##type r[4]) {                                                 \
+        const index_##type even = {0, 4, 2, 6}, odd = {1, 5, 3, 7};                                \
+        const index_##type front = {0, 1, 4, 5}, back = {2, 3, 6, 7};                              \
+        four_##type a = __builtin_shuffle(r[0], r[1], even);                                       \
+        four_##type b = __builtin_shuffle(r[0], r[1], odd);                                        \
+        four_##type c = __builtin_shuffle(r[2], r[3], even);                                       \
+        four_##type d = __builtin_shuffle(r[2], r[3], odd);                                        \
+        r[0] = __builtin_shuffle(a, c, front), r[1] = __builtin_shuffle(b, d, front);              \
+        r[2] = __builtin_shuffle(a, c, back), r[3] = __builtin_shuffle(b, d, back);                \
+    }                                                                                              \
     INLINED void larger_##type(lanes_##type *best, const real *x) {                                \
         lanes_##type next = *(const lanes_##type *)x;                                              \
         masks_##type above = next > *best;                                                         \

@@ -123,29 +123,73 @@ INLINED void TYPED(classes)(block *b, const real *a, int64_t ld, int64_t rows, i
     }
 }
 
-/* The same for up to LANES rows of up to NARROW columns, side by side: a vector holds all e_j. */
+/* columns (n, LANES) = a (LANES, n)ᵀ, from pointers to a's rows; by squares where four numbers are one
+ * vector. */
+INLINED void TYPED(turn)(const real *const a[LANES], int64_t n, real columns[][LANES], int fused) {
+    const int squares = fused || sizeof(real) == sizeof(float);
+    int64_t j = 0;
+    for (; squares && j + 4 <= n; j += 4)
+        for (int i = 0; i < LANES; i += 4) {
+            TYPED(four) r[4];
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; k++)
+                r[k] = *(const TYPED(four) *)(a[i + k] + j);
+            TYPED(turn_4)(r);
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; k++)
+                *(TYPED(four) *)&columns[j + k][i] = r[k];
+        }
+    for (; j < n; j++)
+        for (int i = 0; i < LANES; i++)
+            columns[j][i] = a[i][j];
+}
+
+/* a (rows, n), of rows ld apart, = columns (n, LANES)ᵀ. */
+INLINED void TYPED(turn_back)(const real columns[][LANES], int64_t rows, int64_t n, real *a,
+                              int64_t ld, int fused) {
+    const int squares = fused || sizeof(real) == sizeof(float);
+    int64_t j = 0;
+    for (; squares && rows == LANES && j + 4 <= n; j += 4)
+        for (int i = 0; i < LANES; i += 4) {
+            TYPED(four) r[4];
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; k++)
+                r[k] = *(const TYPED(four) *)&columns[j + k][i];
+            TYPED(turn_4)(r);
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; k++)
+                *(TYPED(four) *)(a + (i + k) * ld + j) = r[k];
+        }
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t column = j; column < n; column++)
+            a[i * ld + column] = columns[column][i];
+}
+
+/* The same for up to LANES rows of up to NARROW columns, side by side: a vector holds all e_j. An
+ * entry is told from the others by a factor, lest GCC look at each vector whether it has any. */
 INLINED void TYPED(narrow)(const real *a, int64_t ld, int64_t rows, int64_t n, const int64_t *entry,
                            double *loss, real *y_hat, int64_t ld_y, int fused) {
     double e[NARROW][LANES], max[LANES], at_entry[LANES], apart[LANES], others[LANES], part[LANES];
     double place[LANES], least = -EXP_LIMIT; /* of the entry: a double, to be compared beside e */
+    real columns[NARROW][LANES];
+    const real *row[LANES];
     OPAQUE(least);
     for (int64_t i = 0; i < LANES; i++) {
-        const real *row = a + (i < rows ? i : 0) * ld;
+        row[i] = a + (i < rows ? i : 0) * ld;
         place[i] = i < rows ? (double)entry[i] : -1;
-        for (int64_t j = 0; j < n; j++)
-            e[j][i] = (double)row[j];
+        at_entry[i] = place[i] < 0 ? 0 : (double)row[i][entry[i]];
     }
-    EACH_LANE max[i] = -INFINITY, apart[i] = others[i] = at_entry[i] = 0;
+    TYPED(turn)(row, n, columns, fused);
+    EACH_LANE max[i] = -INFINITY, apart[i] = others[i] = 0;
     for (int64_t j = 0; j < n; j++)
-        EACH_LANE max[i] = e[j][i] > max[i] ? e[j][i] : max[i];
+        EACH_LANE max[i] = columns[j][i] > max[i] ? columns[j][i] : max[i];
     for (int64_t j = 0; j < n; j++)
         EACH_LANE {
-            double value = e[j][i], x = value - max[i];
+            double x = (double)columns[j][i] - max[i], here = place[i] == (double)j ? 1 : 0;
             x = exp_negative(x < least ? least : x, fused);
-            at_entry[i] = place[i] == (double)j ? value : at_entry[i];
-            apart[i] = place[i] == (double)j ? x : apart[i];
-            others[i] += place[i] == (double)j ? 0 : x;
             e[j][i] = x;
+            apart[i] += x * here;
+            others[i] += x - x * here;
         }
     if (loss) {
         EACH_LANE {
@@ -160,10 +204,9 @@ INLINED void TYPED(narrow)(const real *a, int64_t ld, int64_t rows, int64_t n, c
         return;
     EACH_LANE part[i] = 1 / (apart[i] + others[i]);
     for (int64_t j = 0; j < n; j++)
-        EACH_LANE e[j][i] = (place[i] == (double)j ? -others[i] : e[j][i]) * part[i];
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < n; j++)
-            y_hat[i * ld_y + j] = (real)e[j][i];
+        EACH_LANE columns[j][i] =
+            (real)((place[i] == (double)j ? -others[i] : e[j][i]) * part[i]);
+    TYPED(turn_back)(columns, rows, n, y_hat, ld_y, fused);
 }
 
 /* The same to the same bits for one row alone, in plain numbers, which do not wait for what is stored
