@@ -100,7 +100,7 @@ cdef class Chain(Callbacks):
     cdef int forward_block(self, Pass* p, Block* block) noexcept nogil
     cdef int loss_block(self, Pass* p, Block* block, bint gradient) noexcept nogil
     cdef bint good_block(self, Block* block) noexcept nogil
-    cdef void weigh_block(self, Block* block) noexcept nogil
+    cdef void weigh_block(self, const Pass* p, Block* block) noexcept nogil
     cdef int backward_block(self, Pass* p, Block* block) noexcept nogil
     cdef char* bias_sums(self, const Pass* p, int i) noexcept nogil
     cdef int elementwise_backward(

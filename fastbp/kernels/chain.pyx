@@ -15,6 +15,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastbp.kernels.host cimport the_host
+from fastbp.kernels.product cimport LINK_X, LINK_Y
 from fastbp.kernels.tables cimport LAYER, PYTHON
 from fastbp.kernels.threads cimport c_pool_run, c_threads, pool_task
 from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
@@ -128,7 +129,7 @@ cdef class Chain(Callbacks):
         if not self.good_block(block):
             block.code = FASTBP_NON_FINITE
             return
-        self.weigh_block(block)
+        self.weigh_block(p, block)
         block.stage = BACKWARD
         block.code = self.backward_block(p, block)
         if block.code == FASTBP_OK and p.largest_x >= 0:
@@ -156,7 +157,7 @@ cdef class Chain(Callbacks):
         cdef char* y
         cdef fpmode mode
         cdef bint relu
-        cdef int i = 0, code = FASTBP_OK
+        cdef int i = 0, code = FASTBP_OK, link = 0
         block.stage = FORWARD
         while i < self.count:
             node = &self.nodes[i]
@@ -166,9 +167,12 @@ cdef class Chain(Callbacks):
             y = self.nodes[i - 1].y if p.out == NULL or i < self.count else p.out
             y += first * node.n_out
             if node.dense:  # E1, or E1 and E2
+                link = LINK_X if link & LINK_Y else 0
+                if i < self.count and self.nodes[i].dense:
+                    link |= LINK_Y
                 self.own.affine(
                     block.rows, node.n_in, node.n_out, x, node.pointers[node.weight],
-                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, relu, y)
+                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, relu, link, y)
             elif node.table.body == PYTHON:
                 mode = leave(p)
                 code = self.py_forward(i - 1, p.out != NULL)
@@ -214,15 +218,18 @@ cdef class Chain(Callbacks):
         return isfinite(self.own.largest(
             block.rows * last.n_out, last.dy + block.first * last.n_out * self.itemsize))
 
-    cdef void weigh_block(self, Block* block) noexcept nogil:
+    cdef void weigh_block(self, const Pass* p, Block* block) noexcept nogil:
         # delta_n *= scale w_n.
         cdef Node* last = &self.nodes[self.count - 1]
         cdef char* delta = last.dy + block.first * last.n_out * self.itemsize
         cdef const double* scale = self.row_scale + block.first
+        cdef int64_t rows = block.rows, n = last.n_out
+        if p.weight == NULL:  # one scale for all
+            rows, n = 1, rows * n
         if self.type:
-            scale_rows_double(<double*>delta, scale, block.rows, last.n_out)
+            scale_rows_double(<double*>delta, scale, rows, n)
         else:
-            scale_rows_float(<float*>delta, scale, block.rows, last.n_out)
+            scale_rows_float(<float*>delta, scale, rows, n)
 
     cdef int backward_block(self, Pass* p, Block* block) noexcept nogil:
         # E6 and E7, from the last dy down; other layers' own backward.

@@ -31,10 +31,14 @@
 enum {
     SUM,    /* C = A B */
     AFFINE, /* C = max(A B + bias, least): E1, and E2 of a ReLU */
+    TURNED, /* the same of Cᵀ = B A: the bias is of a row */
     GATE,   /* C = A B where h > 0, else 0: E6, and E7 of a ReLU */
     STEP,   /* C, parameters, go one step of SGD along A B */
     MOMENTS /* or of another optimizer, from sums that were set down */
 };
+
+/* Hides where a pointer comes from. */
+#define OPAQUE(pointer) __asm__("" : "+r"(pointer))
 
 /* What is held at a time */
 #define COLUMNS 3               /* registers of B in a tile */

@@ -11,26 +11,35 @@ static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t 
 
 /* C (m, n) from A (m, k) Bᵀ; B (n, k): E1 of few rows. Both stand in rows along the depth; up to
  * WIDTH rows of A are turned and become lanes, Cᵀ = B Aᵀ comes out, and is turned back when
- * complete. */
+ * complete. As it came out it is kept in `in`, if given and if it is one panel, for the next layer's
+ * E1, which need not turn it then: that is `kept`, or NULL. */
 static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda, const real *B,
-                         int64_t ldb, real *C, int64_t ldc, const IN(ending) *ending) {
+                         int64_t ldb, real *C, int64_t ldc, IN(held) *in, const real *kept,
+                         const IN(ending) *ending) {
     real turned[DEPTH * WIDTH] __attribute__((aligned(64)));
-    real sums[CHUNK * WIDTH] __attribute__((aligned(64)));
-    const IN(ending) first = {.kind = SUM}, further = {.kind = SUM, .add = 1};
+    real on_stack[CHUNK * WIDTH] __attribute__((aligned(64)));
+    real *sums = on_stack;
+    if (in && m <= WIDTH && n <= CHUNK) {
+        in->kept = C;
+        in->newer = !in->newer;
+        sums = in->turned[in->newer];
+    }
     for (int64_t i = 0; i < n; i += CHUNK) {
         int64_t rows = n - i < CHUNK ? n - i : CHUNK;
+        const real *bias = ending->bias ? ending->bias + i : NULL;
         for (int64_t j = 0, nv; j < m; j += nv * LANES) {
             nv = IN(panel)(m - j);
             int64_t wide = nv * LANES, width = m - j < wide ? m - j : wide;
             for (int64_t p = 0; p < k || p == 0; p += DEPTH) {
                 int64_t depth = k - p < DEPTH ? k - p : DEPTH;
-                if (i == 0 || k > DEPTH || m > wide)
+                const IN(ending) now = {
+                    .kind = p + depth < k ? SUM : TURNED, .add = p > 0, .least = ending->least};
+                if (!kept && (i == 0 || k > DEPTH || m > wide))
                     IN(turn)(width, wide, depth, A + j * lda + p, lda, turned);
-                IN(tiles)(nv, rows, depth, B + i * ldb + p, ldb, 1, turned, wide, sums, wide, NULL,
-                          p > 0 ? &further : &first);
+                IN(tiles)(nv, rows, depth, B + i * ldb + p, ldb, 1,
+                          kept ? kept + p * wide : turned, wide, sums, wide, bias, &now);
             }
-            IN(turn_back)(rows, width, wide, sums, ending->bias ? ending->bias + i : NULL,
-                          C + j * ldc + i, ldc, ending);
+            IN(turn_back)(rows, width, wide, sums, C + j * ldc + i, ldc, ending->add);
         }
     }
 }
@@ -39,13 +48,13 @@ static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
  * registers are counted; turning a number costs as much as TURNING rows of multiply-adds. What is
  * to be added to C always goes one way, since only one of them adds it up first. */
 static void IN(by_transposed)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda,
-                              const real *B, int64_t ldb, real *C, int64_t ldc,
-                              const IN(ending) *ending) {
+                              const real *B, int64_t ldb, real *C, int64_t ldc, IN(held) *in,
+                              const real *kept, const IN(ending) *ending) {
     if (IN(skips)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending))
         return;
     int64_t m_lanes = (m + LANES - 1) / LANES * LANES, n_lanes = (n + LANES - 1) / LANES * LANES;
     if (ending->add || m_lanes * (n * k + TURNING * (n + k)) <= n_lanes * k * (m + TURNING))
-        IN(by_depth)(m, n, k, A, lda, B, ldb, C, ldc, ending);
+        IN(by_depth)(m, n, k, A, lda, B, ldb, C, ldc, in, kept, ending);
     else
         IN(in_blocks)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending);
 }
@@ -59,7 +68,7 @@ static void IN(product)(int trans_a, int trans_b, int64_t m, int64_t n, int64_t 
     if (trans_b && m == 1)
         IN(inner_products)(n, k, A, B, ldb, NULL, -INFINITY, C, add);
     else if (trans_b)
-        IN(by_transposed)(m, n, k, A, lda, B, ldb, C, ldc, &ending);
+        IN(by_transposed)(m, n, k, A, lda, B, ldb, C, ldc, NULL, NULL, &ending);
     else if (trans_a && k == 1)
         IN(rank_one)(m, n, A, B, C, ldc, add);
     else if (!trans_a && m == 1)
@@ -71,12 +80,17 @@ static void IN(product)(int trans_a, int trans_b, int64_t m, int64_t n, int64_t 
 /* E1: a = x Wᵀ + b; or, with relu, E2 too: max(a, 0). x (batch, n_in), W (n_out, n_in), b (n_out,)
  * or NULL, y (batch, n_out). */
 static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
-                       const void *b, int relu, void *y) {
+                       const void *b, int relu, int link, void *y) {
     const IN(ending) ending = {.kind = AFFINE, .bias = b, .least = relu ? 0 : -INFINITY};
+    IN(held) *in = link ? own_workspace() : NULL;
+    const real *kept = in && (link & LINK_X) && in->kept == x ? in->turned[in->newer] : NULL;
+    if (in)
+        in->kept = NULL;
     if (batch == 1)
         IN(inner_products)(n_out, n_in, x, W, n_in, b, ending.least, y, 0);
     else
-        IN(by_transposed)(batch, n_out, n_in, x, n_in, W, n_in, y, n_out, &ending);
+        IN(by_transposed)(batch, n_out, n_in, x, n_in, W, n_in, y, n_out,
+                          link & LINK_Y ? in : NULL, kept, &ending);
 }
 
 /* E6: dh = delta W; or, given h = max(a, 0), E7 too: 0 where h is not above 0; and, given sums, for

@@ -1,5 +1,42 @@
 /* Passes over whole arrays for one type and one instruction set. */
 
+typedef double IN(doubles) __attribute__((vector_size(BYTES)));
+#define HALF (BYTES / 8) /* numbers that a register holds as doubles */
+
+/* HALF numbers, as doubles. */
+static inline __attribute__((always_inline)) IN(doubles) IN(as_doubles)(const real *x) {
+#if LANES * 8 == BYTES
+    return LOAD(x);
+#elif BYTES == 64
+    return _mm512_cvtps_pd(_mm256_loadu_ps(x));
+#elif BYTES == 32
+    return _mm256_cvtps_pd(_mm_loadu_ps(x));
+#else
+    return (IN(doubles)){x[0], x[1]};
+#endif
+}
+
+/* Some columns of delta, no more than a register has, added up in double in registers, beside what
+ * follows them in memory. */
+static void IN(few_column_sums)(int64_t batch, int64_t n_out, const real *delta, int64_t ld,
+                                real *db) {
+    IN(doubles) total[2] = {{0}};
+    for (int64_t left = (batch - 1) * ld + n_out; left > 0; left -= ld, delta += ld) {
+        real end[LANES] __attribute__((aligned(64)));
+        const real *row = delta;
+        if (left < LANES) {
+            STORE(end, IN(load_part)(delta, left));
+            row = end;
+        }
+        total[0] += IN(as_doubles)(row);
+        if (LANES > HALF)
+            total[1] += IN(as_doubles)(row + LANES - HALF);
+    }
+    for (int64_t j = 0; j < n_out; j++)
+        db[j] = (real)total[j / HALF][j % HALF];
+}
+#undef HALF
+
 /* E9: forward is a = h Wᵀ + b, so db = Σ_n delta_n, summed in double; delta (batch, n_out),
  * db (n_out,). */
 static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, int64_t ld_delta,
@@ -12,6 +49,10 @@ static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, in
         double total[COLUMNS_AT_ONCE] __attribute__((aligned(64))) = {0};
         int64_t width = n_out - first < COLUMNS_AT_ONCE ? n_out - first : COLUMNS_AT_ONCE;
         const real *delta = (const real *)delta_ + first;
+        if (width <= LANES) {
+            IN(few_column_sums)(batch, width, delta, ld_delta, db + first);
+            break;
+        }
         for (int64_t i = 0; i < batch; i++, delta += ld_delta)
             for (int64_t j = 0; j < width; j += LANES) {
                 real row[LANES] __attribute__((aligned(64)));

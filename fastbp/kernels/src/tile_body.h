@@ -26,14 +26,17 @@ static inline real *IN(sums_at)(const real *C, int64_t ldc, const IN(ending) *en
                                                 : NULL;
 }
 
-/* A register of sums c, of whose numbers the first `some` go to `to`, as returned; its bias stands at
- * `bias`. */
+/* Some of the bias, for AFFINE. */
+static inline __attribute__((always_inline)) IN(reg) IN(bias_at)(const real *bias, int64_t some) {
+    return bias ? IN(load_part)(bias, some) : (IN(reg)){0};
+}
+
+/* A register of sums c, of whose numbers the first `some` go to `to`, as returned; with its bias. */
 static inline __attribute__((always_inline)) IN(reg)
-IN(finish)(int kind, IN(reg) c, real *to, int64_t some, const real *bias,
-           const IN(ending) *ending) {
-    /* + 0, so that no sum is -0, which hangs on the zeros added to products that underflowed */
-    c += kind == AFFINE && bias ? IN(load_part)(bias, some) : (IN(reg)){0};
-    if (kind == AFFINE) {
+IN(finish)(int kind, IN(reg) c, real *to, int64_t some, IN(reg) bias, const IN(ending) *ending) {
+    /* or + 0, so that no sum is -0, which hangs on the zeros added to products that underflowed */
+    c += kind == AFFINE || kind == TURNED ? bias : (IN(reg)){0};
+    if (kind == AFFINE || kind == TURNED) {
         c = IN(at_least)(c, ending->least);
     } else if (kind == GATE) {
         IN(reg) h = IN(load_part)(ending->h + (to - ending->start), some);
@@ -47,46 +50,62 @@ IN(finish)(int kind, IN(reg) c, real *to, int64_t some, const real *bias,
 }
 
 /* C (rows, nv registers) from A (rows, k) B (k, nv registers). A's number (i, p) stands at
- * i * a_row + p * a_col; bias is that of C's first column. rows and nv are constants wherever this
- * is called. */
+ * i * a_row + p * a_col; bias is that of C's first column, or row. rows and nv are constants wherever this
+ * is called. What is next to A and C is found from where they stand (OPAQUE): GCC would keep a
+ * pointer for each row over all tiles, most of them in memory. */
 static inline __attribute__((always_inline)) void
 IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int64_t a_col,
          const real *restrict B, int64_t ldb, real *restrict C, int64_t ldc, const real *bias,
          const IN(ending) *ending, real *column_sums) {
-    IN(reg) c[ROWS][COLUMNS];
+    IN(reg) c[ROWS][COLUMNS], b[COLUMNS];
+    const real *half = A + 4 * a_row;
 #define EACH_REGISTER                                                                              \
     _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++)                                        \
         _Pragma("GCC unroll 8") for (int v = 0; v < nv; v++)
-#define FINISH(KIND)                                                                               \
-    EACH_REGISTER c[i][v] = IN(finish)(KIND, c[i][v], C + i * ldc + v * LANES, LANES,              \
-                                       bias ? bias + v * LANES : NULL, ending)
-    EACH_REGISTER {
-        __builtin_prefetch(C + i * ldc + v * LANES, 1);
-        c[i][v] = (IN(reg)){0};
+#define EACH_ROW(DO)                                                                               \
+    {                                                                                              \
+        real *to = C;                                                                              \
+        _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++, to += ldc) {                       \
+            OPAQUE(to);                                                                            \
+            _Pragma("GCC unroll 8") for (int v = 0; v < nv; v++) DO;                               \
+        }                                                                                          \
     }
-    for (int64_t p = 0; p < k; p++) {
-        IN(reg) b[COLUMNS];
+#define FINISH(KIND)                                                                               \
+    case KIND:                                                                                     \
+        EACH_ROW(c[i][v] = IN(finish)(KIND, c[i][v], to + v * LANES, LANES,                        \
+                                      KIND == TURNED ? (IN(reg)){0} + (bias ? bias[i] : 0) : b[v], \
+                                      ending))                                                     \
+        break;
+    OPAQUE(A);
+    OPAQUE(half);
+    EACH_ROW(__builtin_prefetch(to + v * LANES, 1))
+    EACH_REGISTER c[i][v] = (IN(reg)){0};
+    for (int64_t p = 0; p < k; p++, A += a_col, half += a_col, B += ldb) {
 #pragma GCC unroll 8
         for (int v = 0; v < nv; v++)
-            b[v] = LOAD(B + p * ldb + v * LANES);
+            b[v] = LOAD(B + v * LANES);
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
-            real a = A[i * a_row + p * a_col];
+            real a = i < 4 ? A[i * a_row] : half[(i - 4) * a_row];
 #pragma GCC unroll 8
             for (int v = 0; v < nv; v++)
                 c[i][v] += a * b[v];
         }
     }
     if (ending->add)
-        EACH_REGISTER c[i][v] += LOAD(C + i * ldc + v * LANES);
-    if (ending->kind == SUM)
-        FINISH(SUM);
-    else if (ending->kind == AFFINE)
-        FINISH(AFFINE);
-    else if (ending->kind == GATE)
-        FINISH(GATE);
-    else
-        FINISH(STEP);
+        EACH_ROW(c[i][v] += LOAD(to + v * LANES))
+    if (ending->kind == AFFINE) {
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++)
+            b[v] = IN(bias_at)(bias ? bias + v * LANES : NULL, LANES);
+    }
+    switch (ending->kind) {
+        FINISH(SUM)
+        FINISH(AFFINE)
+        FINISH(TURNED)
+        FINISH(GATE)
+        FINISH(STEP)
+    }
     if (column_sums) {
         EACH_REGISTER if (i) c[0][v] += c[i][v];
 #pragma GCC unroll 8
@@ -94,6 +113,7 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
             STORE(column_sums + v * LANES, c[0][v]);
     }
 #undef FINISH
+#undef EACH_ROW
 #undef EACH_REGISTER
 }
 
@@ -103,17 +123,21 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
         int64_t rows, int64_t k, const real *A, int64_t a_row, int64_t a_col, const real *B,       \
         int64_t ldb, real *C, int64_t ldc, const real *bias, const IN(ending) *ending) {          \
         real *sums = IN(sums_at)(C, ldc, ending);                                                  \
-        for (; rows >= ROWS; rows -= ROWS, A += ROWS * a_row, C += ROWS * ldc) {                   \
-            IN(tile)(ROWS, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending, sums);            \
+        for (int64_t some; rows; rows -= some, A += some * a_row, C += some * ldc) {               \
+            some = rows < ROWS ? rows : ROWS;                                                      \
+            if (rows > ROWS && rows < 2 * ROWS && !sums) /* two tiles of nearly equal size */      \
+                some = (rows + 1) / 2;                                                             \
+            switch (some) {                                                                        \
+                EDGE(ROWS, NV)                                                                     \
+                EDGES(NV)                                                                          \
+            }                                                                                      \
             sums = sums ? sums + ldc : sums;                                                       \
-        }                                                                                          \
-        switch (rows) {                                                                            \
-            EDGES(NV)                                                                              \
+            bias = bias && ending->kind == TURNED ? bias + some : bias;                            \
         }                                                                                          \
     }
-#define EDGE(rows, NV)                                                                             \
-    case rows:                                                                                     \
-        IN(tile)(rows, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending, sums);                \
+#define EDGE(number, NV)                                                                             \
+    case number:                                                                                   \
+        IN(tile)(number, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending, sums);              \
         break;
 TILES(1)
 TILES(2)
@@ -198,7 +222,7 @@ IN(finish_row)(int kind, int64_t width, const real *sums, const real *bias, real
         IN(reg) c = LOAD(sums + l);
         if (ending->add)
             c += IN(load_part)(C + l, some);
-        c = IN(finish)(kind, c, C + l, some, bias ? bias + l : NULL, ending);
+        c = IN(finish)(kind, c, C + l, some, IN(bias_at)(bias ? bias + l : NULL, some), ending);
         if (column_sums)
             IN(store_part)(column_sums + l,
                            first ? c : IN(load_part)(column_sums + l, some) + c, some);
@@ -226,12 +250,11 @@ static void IN(finish_rows)(int64_t rows, int64_t width, int64_t wide, const rea
 #undef ROWS_OF
 }
 
-/* C (width, n), finished, from sums (n, wide)ᵀ. */
-static void IN(turn_back)(int64_t n, int64_t width, int64_t wide, const real *sums,
-                          const real *bias, real *C, int64_t ldc, const IN(ending) *ending) {
+/* C (width, n) = sums (n, wide)ᵀ, or + C. */
+static void IN(turn_back)(int64_t n, int64_t width, int64_t wide, const real *sums, real *C,
+                          int64_t ldc, int add) {
     for (int64_t i = 0; i < n; i += LANES) {
         int64_t some = n - i < LANES ? n - i : LANES;
-        const real *first = bias ? bias + i : NULL;
         for (int64_t j = 0; j < width; j += LANES) {
             int64_t rows = width - j < LANES ? width - j : LANES;
             real *c = C + j * ldc + i;
@@ -240,18 +263,14 @@ static void IN(turn_back)(int64_t n, int64_t width, int64_t wide, const real *su
             for (int l = 0; l < LANES; l++)
                 r[l] = l < some ? LOAD(sums + (i + l) * wide + j) : (IN(reg)){0};
             IN(transpose)(r);
-            if (some == LANES && rows == LANES && !ending->add) {
+            if (some == LANES && rows == LANES && !add) {
 #pragma GCC unroll 16
                 for (int l = 0; l < LANES; l++)
-                    IN(finish)(AFFINE, r[l], c + l * ldc, LANES, first, ending);
+                    STORE(c + l * ldc, r[l]);
                 continue;
             }
-            for (int l = 0; l < rows; l++, c += ldc) {
-                if (ending->add)
-                    r[l] += IN(load_part)(c, some);
-                IN(finish)(AFFINE, r[l], c, some, first, ending);
-            }
+            for (int l = 0; l < rows; l++, c += ldc)
+                IN(store_part)(c, add ? r[l] + IN(load_part)(c, some) : r[l], some);
         }
     }
 }
-

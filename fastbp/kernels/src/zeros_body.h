@@ -12,6 +12,18 @@
 #define UNIT (SKIP_UNIT * LANES)
 #define SPAN 64 /* numbers marked in a word, and rows of B packed together: up to 28 KB */
 
+/* What the workspace holds. While zeros are skipped, in_blocks would write over it; in_tiles, which
+ * takes a panel that is not finite, must not. */
+typedef struct IN(held) {
+    real rows_of_A[BLOCK_BYTES / sizeof(real)]; /* in_blocks' blocks too */
+    real sums[SKIP_ROWS * SKIP_WIDE * LANES];
+    uint64_t marks[SKIP_MARKS];
+    real turned[2][CHUNK * WIDTH]; /* what by_depth puts out, and what it did before */
+    const real *kept;              /* where the newer of them stands turned back, or NULL */
+    int newer;
+} IN(held);
+_Static_assert(sizeof(IN(held)) <= WORKSPACE, "the workspace is too small");
+
 /* marks (m, words): bit p % SPAN of word p / SPAN tells that A's number (i, p) is not 0. One of A's
  * strides is 1. Returns how many are not. */
 static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int64_t a_col,
@@ -100,8 +112,9 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
 #define FINISH(KIND)                                                                               \
     case KIND:                                                                                     \
         EACH(v) if (SOME(v) > 0)                                                                   \
-            c[v] = IN(finish)(KIND, c[v], C + v * LANES, SOME(v),                                  \
-                              ending->bias ? ending->bias + v * LANES : NULL, ending);             \
+            c[v] = IN(finish)(                                                                     \
+                KIND, c[v], C + v * LANES, SOME(v),                                                \
+                IN(bias_at)(ending->bias ? ending->bias + v * LANES : NULL, SOME(v)), ending);     \
         break;
 MARKED(3)
 MARKED(4)
@@ -151,21 +164,12 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
     return 1;
 }
 
-/* What the workspace holds while zeros are skipped. in_blocks would write over it; in_tiles, which
- * takes a panel that is not finite, must not. */
-typedef struct IN(skipping) {
-    real rows_of_A[BLOCK_BYTES / sizeof(real)];
-    real sums[SKIP_ROWS * SKIP_WIDE * LANES];
-    uint64_t marks[SKIP_MARKS];
-} IN(skipping);
-_Static_assert(sizeof(IN(skipping)) <= WORKSPACE, "the workspace is too small");
-
 /* C (m, n) from A (m, k) B (k, n), or Bᵀ, rows of A by the chunk. From the first chunk on where it
  * does not pay, tiles take over. */
 static __attribute__((noinline)) void
 IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row, int64_t a_col,
                    const real *B, int64_t ldb, int turned, real *C, int64_t ldc,
-                   const IN(ending) *ending, IN(skipping) *in) {
+                   const IN(ending) *ending, IN(held) *in) {
     enum { room = BLOCK_BYTES / sizeof(real) };
     const int64_t units = (n + UNIT - 1) / UNIT, panels = (units + SKIP_UNITS - 1) / SKIP_UNITS;
     const int64_t words = (k + SPAN - 1) / SPAN, whole_k = (k + LANES - 1) / LANES * LANES;
@@ -217,7 +221,7 @@ static int IN(skips)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_r
     count = IN(mark)(rows, depth, A, a_row, a_col, marks, 1);
     if (!IN(pays)(count * m * k / (rows * depth), m, n, k, turned))
         return 0;
-    IN(skipping) *in = own_workspace();
+    IN(held) *in = own_workspace();
     if (!in)
         return 0;
     IN(in_marked_rows)(m, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending, in);
