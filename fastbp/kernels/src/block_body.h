@@ -10,9 +10,10 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
     real packed[STEP_DEPTH * WIDTH] __attribute__((aligned(64)));
     real sums[ROWS * WIDTH] __attribute__((aligned(64)));
     const IN(ending) only_sum = {.kind = SUM};
+    const int widest = turned || ending->h || k > STEP_DEPTH * COLUMNS / WIDEST ? COLUMNS : WIDEST;
     const int again = !ending->add && ending->kind < STEP; /* gives the same again */
     for (int64_t j = 0, nv; j < n; j += nv * LANES) {
-        nv = IN(panel)(n - j);
+        nv = IN(panel)(n - j, widest);
         int64_t wide = nv * LANES, left = n - j < wide ? n - j : wide, ld = ldb;
         if (again && left < wide && n >= wide) /* some columns twice and none apart */
             j = n - wide, left = wide;
@@ -27,8 +28,9 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
             IN(tiles)(nv, m, k, A, a_row, a_col, panel, ld, C + j, ldc, bias, ending);
             continue;
         }
-        for (int64_t i = 0; i < m; i += ROWS) {
-            int64_t rows = m - i < ROWS ? m - i : ROWS;
+        const int64_t most = nv > COLUMNS ? WIDEST_ROWS : ROWS;
+        for (int64_t i = 0; i < m; i += most) {
+            int64_t rows = m - i < most ? m - i : most;
             if (ending->kind == MOMENTS)
                 IN(prefetch_step)(rows, left, C + i * ldc + j, ldc, ending->step);
             IN(tiles)(nv, rows, k, A + i * a_row, a_row, a_col, panel, ld, sums, wide, NULL,
@@ -44,7 +46,7 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
 static void IN(in_blocks)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
                           int64_t a_col, const real *B, int64_t ldb, int turned, real *C,
                           int64_t ldc, const IN(ending) *ending) {
-    const int64_t deep = IN(depth)(n, ending->kind), most = k < deep ? k : deep;
+    const int64_t deep = IN(depth)(n, k, ending->kind), most = k < deep ? k : deep;
     const int64_t wide = (most + LANES - 1) / LANES * LANES;
     const int packs = m >= BLOCK_LEAST && n >= BLOCK_PANELS * WIDTH && k > 0;
     real *block = packs ? own_workspace() : NULL;

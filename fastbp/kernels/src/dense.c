@@ -64,7 +64,8 @@ static void *no_workspace(void) { return NULL; }
 static void *(*own_workspace)(void) = no_workspace;
 void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
 
-#define EDGES_8(NV) EDGE(7, NV) EDGE(6, NV) EDGE(5, NV) EDGE(4, NV) EDGES_4(NV)
+#define EDGES_8(NV) EDGE(7, NV) EDGE(6, NV) EDGES_6(NV)
+#define EDGES_6(NV) EDGE(5, NV) EDGE(4, NV) EDGES_4(NV)
 #define EDGES_4(NV) EDGE(3, NV) EDGES_3(NV)
 #define EDGES_3(NV) EDGE(2, NV) EDGE(1, NV)
 
@@ -73,6 +74,9 @@ void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
 #define ROWS 8 /* 24 of the 32 registers add up */
+#define WIDEST 4
+#define WIDEST_ROWS 6 /* 24 too */
+#define WIDEST_EDGES EDGES_6
 #define EDGES EDGES_8
 #define BYTES 64
 #define SKIP_UNIT 1
@@ -83,6 +87,8 @@ void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
 #define ROWS 4 /* 12 of 16 */
+#define WIDEST 3
+#define WIDEST_ROWS ROWS
 #define EDGES EDGES_4
 #define BYTES 32
 #define SKIP_UNIT 2
@@ -93,6 +99,8 @@ void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
 #endif
 
 #define ROWS 3 /* 9 of 16: without fused multiply-add a product needs a register of its own */
+#define WIDEST 3
+#define WIDEST_ROWS ROWS
 #define EDGES EDGES_3
 #define BYTES 16
 #define SKIP_UNIT 2

@@ -76,6 +76,9 @@
 #undef IN_
 #undef BYTES
 #undef ROWS
+#undef WIDEST
+#undef WIDEST_ROWS
+#undef WIDEST_EDGES
 #undef SKIP_UNIT
 #undef EDGES
 #undef ISA

@@ -28,7 +28,7 @@ static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
         int64_t rows = n - i < CHUNK ? n - i : CHUNK;
         const real *bias = ending->bias ? ending->bias + i : NULL;
         for (int64_t j = 0, nv; j < m; j += nv * LANES) {
-            nv = IN(panel)(m - j);
+            nv = IN(panel)(m - j, COLUMNS);
             int64_t wide = nv * LANES, width = m - j < wide ? m - j : wide;
             for (int64_t p = 0; p < k || p == 0; p += DEPTH) {
                 int64_t depth = k - p < DEPTH ? k - p : DEPTH;

@@ -57,7 +57,7 @@ static inline __attribute__((always_inline)) void
 IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int64_t a_col,
          const real *restrict B, int64_t ldb, real *restrict C, int64_t ldc, const real *bias,
          const IN(ending) *ending, real *column_sums) {
-    IN(reg) c[ROWS][COLUMNS], b[COLUMNS];
+    IN(reg) c[ROWS][WIDEST], b[WIDEST];
     const real *half = A + 4 * a_row;
 #define EACH_REGISTER                                                                              \
     _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++)                                        \
@@ -117,35 +117,43 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
 #undef EACH_REGISTER
 }
 
-/* The tile for any number of rows. */
-#define TILES(NV)                                                                                  \
+/* The tile for any number of rows, no more than MOST at a time. */
+#define TILES(NV, MOST, CASES)                                                                     \
     static __attribute__((noinline)) void IN(tiles_##NV)(                                          \
         int64_t rows, int64_t k, const real *A, int64_t a_row, int64_t a_col, const real *B,       \
         int64_t ldb, real *C, int64_t ldc, const real *bias, const IN(ending) *ending) {          \
         real *sums = IN(sums_at)(C, ldc, ending);                                                  \
         for (int64_t some; rows; rows -= some, A += some * a_row, C += some * ldc) {               \
-            some = rows < ROWS ? rows : ROWS;                                                      \
-            if (rows > ROWS && rows < 2 * ROWS && !sums) /* two tiles of nearly equal size */      \
+            some = rows < MOST ? rows : MOST;                                                      \
+            if (rows > MOST && rows < 2 * MOST && !sums) /* two tiles of nearly equal size */      \
                 some = (rows + 1) / 2;                                                             \
             switch (some) {                                                                        \
-                EDGE(ROWS, NV)                                                                     \
-                EDGES(NV)                                                                          \
+                EDGE(MOST, NV)                                                                     \
+                CASES(NV)                                                                          \
             }                                                                                      \
             sums = sums ? sums + ldc : sums;                                                       \
             bias = bias && ending->kind == TURNED ? bias + some : bias;                            \
         }                                                                                          \
     }
-#define EDGE(number, NV)                                                                             \
+#define EDGE(number, NV)                                                                           \
     case number:                                                                                   \
         IN(tile)(number, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending, sums);              \
         break;
-TILES(1)
-TILES(2)
-TILES(3)
+TILES(1, ROWS, EDGES)
+TILES(2, ROWS, EDGES)
+TILES(3, ROWS, EDGES)
+#if WIDEST == 4
+TILES(4, WIDEST_ROWS, WIDEST_EDGES)
+#endif
 
 static void IN(tiles)(int64_t nv, int64_t rows, int64_t k, const real *A, int64_t a_row,
                       int64_t a_col, const real *B, int64_t ldb, real *C, int64_t ldc,
                       const real *bias, const IN(ending) *ending) {
+#if WIDEST == 4
+    if (nv == 4)
+        IN(tiles_4)(rows, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);
+    else
+#endif
     if (nv == 3)
         IN(tiles_3)(rows, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);
     else if (nv == 2)
@@ -154,16 +162,22 @@ static void IN(tiles)(int64_t nv, int64_t rows, int64_t k, const real *A, int64_
         IN(tiles_1)(rows, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending);
 }
 
-/* How many registers wide the next panel is, of `left` numbers: all of nearly equal width. */
-static inline int64_t IN(panel)(int64_t left) {
+/* How many registers wide the next panel is, of `left` numbers: all of nearly equal width, COLUMNS at
+ * most, but for the last, where that leaves one register over and is not the widest. */
+static inline int64_t IN(panel)(int64_t left, int widest) {
     int64_t vectors = (left + LANES - 1) / LANES, panels = (vectors + COLUMNS - 1) / COLUMNS;
+    if (widest > COLUMNS && vectors % COLUMNS == 1 && vectors > COLUMNS)
+        return vectors == widest ? widest : COLUMNS;
     return (vectors + panels - 1) / panels;
 }
 
-/* How deep a block is where C has n columns: a panel of B keeps to its room in the L1 cache. For E1
- * always the same, since by_depth has panels of another width, and the same sums. */
-static inline int64_t IN(depth)(int64_t n, int kind) {
-    return kind >= STEP ? STEP_DEPTH : kind == AFFINE ? DEPTH : DEPTH * COLUMNS / IN(panel)(n);
+/* How deep a block of the k numbers is where C has n columns: a panel of B keeps to its room in the
+ * L1 cache. For E1 always the same, since by_depth has other panels, and the same sums. */
+static inline int64_t IN(depth)(int64_t n, int64_t k, int kind) {
+    if (kind >= STEP || kind == AFFINE)
+        return kind == AFFINE ? DEPTH : STEP_DEPTH;
+    int64_t most = DEPTH * COLUMNS / IN(panel)(n, WIDEST), blocks = (k + most - 1) / most;
+    return blocks > 1 ? (k + blocks - 1) / blocks : most;
 }
 
 /* Whether all numbers were finite of which 0 times were added up. */
