@@ -19,7 +19,8 @@ rng = np.random.default_rng(3)
 # (m, n, k) of C (m, n) = A (m, k) B (k, n): words and blocks of marks, chunks of rows and panels
 # that are filled, and that are not
 shapes = [(16, 48, 16), (100, 64, 32), (33, 100, 64), (31, 113, 65), (127, 97, 63), (150, 130, 200),
-          (129, 515, 193), (300, 60, 40), (48, 200, 700)]
+          (129, 515, 193), (300, 60, 40), (48, 200, 700), (40, 60, 600), (64, 40, 700),
+          (70, 200, 200)]
 for dtype, (m, n, k), kept in itertools.product(
         (np.float32, np.float64), shapes, (0.0, 0.2, 0.5, 0.7, 1.0)):
     A = (rng.standard_normal((m, k)) * (rng.random((m, k)) < kept)).astype(dtype)

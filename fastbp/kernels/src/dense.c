@@ -43,6 +43,7 @@ enum {
 /* What is held at a time */
 #define COLUMNS 3               /* registers of B in a tile */
 #define DEPTH 192               /* numbers a block adds up: 36 KB of B with AVX-512 */
+#define SPAN 64                 /* of them marked in a word, and rows of B packed together then */
 #define CHUNK 256               /* outputs of E1, until they are complete */
 #define BLOCK_BYTES (512 << 10) /* of A, packed (block_body.h): half of an L2 cache of 1 MB */
 #define SKIP_ROWS 128           /* rows of A that share packed panels of B (zeros_body.h) */

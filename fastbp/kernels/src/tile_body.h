@@ -171,13 +171,15 @@ static inline int64_t IN(panel)(int64_t left, int widest) {
     return (vectors + panels - 1) / panels;
 }
 
-/* How deep a block of the k numbers is where C has n columns: a panel of B keeps to its room in the
- * L1 cache. For E1 always the same, since by_depth has other panels, and the same sums. */
+/* How deep a block of the k numbers is where C has n columns: whole words of marks (zeros_body.h), and
+ * so that a panel of B keeps to its room in the L1 cache. For E1 always the same, since by_depth has
+ * other panels, and the same sums. */
 static inline int64_t IN(depth)(int64_t n, int64_t k, int kind) {
     if (kind >= STEP || kind == AFFINE)
         return kind == AFFINE ? DEPTH : STEP_DEPTH;
-    int64_t most = DEPTH * COLUMNS / IN(panel)(n, WIDEST), blocks = (k + most - 1) / most;
-    return blocks > 1 ? (k + blocks - 1) / blocks : most;
+    int64_t most = DEPTH * COLUMNS / IN(panel)(n, WIDEST) / SPAN * SPAN;
+    int64_t blocks = k > most ? (k + most - 1) / most : 1, equal = (k + blocks - 1) / blocks;
+    return equal > SPAN ? (equal + SPAN - 1) / SPAN * SPAN : SPAN;
 }
 
 /* Whether all numbers were finite of which 0 times were added up. */

@@ -10,7 +10,6 @@
 #define SKIP_UNITS 7 /* of SKIP_UNIT registers each, in a panel */
 #define SKIP_WIDE (SKIP_UNITS * SKIP_UNIT)
 #define UNIT (SKIP_UNIT * LANES)
-#define SPAN 64 /* numbers marked in a word, and rows of B packed together: up to 28 KB */
 
 /* What the workspace holds. While zeros are skipped, in_blocks would write over it; in_tiles, which
  * takes a panel that is not finite, must not. */
@@ -227,7 +226,6 @@ static int IN(skips)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_r
     IN(in_marked_rows)(m, n, k, A, a_row, a_col, B, ldb, turned, C, ldc, ending, in);
     return 1;
 }
-#undef SPAN
 #undef UNIT
 #undef SKIP_WIDE
 #undef SKIP_UNITS
