@@ -4,12 +4,25 @@ The own kernels (src/dense.c) are compiled for several instruction sets; the bes
 processor runs is taken, or the one that FASTBP_ISA names.
 
 BLAS makes no product of a network, of whatever size, for it has threads of its own, and its bits
-depend on them. Measured on one thread with AVX-512, without zeros, the three products of a step
-took SciPy's OpenBLAS 1.05 to 1.55 times as long as the own kernels from 32 x 128 x 784 to 256 x
-1024 x 1024, 1.02 to 1.08 times at 512 x 2048 x 2048 and 0.94 to 1.01 times at 2048 x 4096 x 4096;
-MKL 2026.2, beside an earlier version of them, 1.02 to 1.35 times up to 512 x 2048 x 2048. With AVX2
-alone OpenBLAS took 1.07 to 1.8 times as long up to 128 x 512 x 512, 0.92 to 1.04 times up to 512 x
-2048 x 2048 and 0.91 to 0.93 times at 2048 x 4096 x 4096.
+depend on them. What SciPy's OpenBLAS takes for the three products of a step, without zeros and on
+one thread, in units of what the own kernels take, on a core with one 512-bit multiply-add a cycle
+and on one with two:
+
+    AVX-512                one a cycle     two
+    32 x 128 x 784         1.05 to 1.55    1.60 to 1.99
+    64 x 256 x 784         1.05 to 1.55    1.31 to 1.51
+    128 x 512 x 512        1.05 to 1.55    1.19 to 1.30
+    256 x 1024 x 1024      1.05 to 1.55    1.05 to 1.09
+    512 x 2048 x 2048      1.02 to 1.08    0.88 to 1.14
+    2048 x 4096 x 4096     0.94 to 1.01    0.77 to 0.88
+
+    AVX2
+    up to 128 x 512 x 512  1.07 to 1.8     1.11 to 1.64
+    256 x 1024 x 1024      0.92 to 1.04    1.01 to 1.05
+    512 x 2048 x 2048      0.92 to 1.04    0.86 to 0.99
+    2048 x 4096 x 4096     0.91 to 0.93    0.73 to 0.94
+
+MKL 2026.2 took 1.02 to 1.35 on the first up to 512 x 2048 x 2048, beside an earlier version.
 """
 
 import os

@@ -5,14 +5,19 @@
  * keeps a panel of B in the L1 cache; the tile is as large as the registers allow, since a step of
  * depth loads COLUMNS vectors and ROWS numbers for ROWS * COLUMNS multiply-adds.
  *
- * Measured on a core with AVX-512, 32 KB of L1 and 1 MB of L2, float32, against the FMA peak: the
- * three products reach 0.86 to 0.97 of it from 64 x 256 x 784 to 256 x 1024 x 1024, E8 with the
- * step of SGD 0.79 to 0.95. Where half of delta is 0, E8 takes 0.6 to 1.0 of the time that its
- * multiply-adds would at the peak, from 32 x 64 x 64 to 512 x 2048 x 2048. Packing B where it stands
- * in rows costs 10% at 32 rows and gains 5% at 256; with AVX2 it gains from 64 on. With blocks of A
- * packed, E8 at 512 x 2048 x 2048, where the numbers of a column of delta lie 8 KB apart, takes 0.84
- * (AVX-512) and 0.90 (AVX2) of the time. Steps of the other optimizers in a tile were 1 to 7% slower
- * at all sizes than along a gradient that is formed.
+ * Measured with AVX-512 and float32, against the FMA peak, on two cores: one with 32 KB of L1 and 1 MB
+ * of L2, a 512-bit multiply-add a cycle; and one with 48 KB, 2 MB, and two a cycle, of which a load
+ * with each leaves 1.3. From 32 x 128 x 784 to 256 x 1024 x 1024 the three products reach 0.86 to 0.97
+ * of it on the first and 0.82 to 0.95 on the second. Where half of delta is 0, E8 takes 0.6 to 1.0 of
+ * the time that its multiply-adds would at the first's peak, from 32 x 64 x 64 to 512 x 2048 x 2048.
+ *
+ * Packing B where it stands in rows costs 7 to 17% at 32 rows of A; from 96 on it gains up to 15% on
+ * the second core, where a row of B is a multiple of 256 bytes; with AVX2 it gains from 64 on. With
+ * blocks of A packed, E8 at 512 x 2048 x 2048, where the numbers of a column of delta lie 8 KB apart,
+ * takes 0.84 (AVX-512) and 0.90 (AVX2) of the time. A panel of four registers, in tiles of six rows,
+ * gains 6% over two of two, and nothing over as many of three. A step with momentum in the product's
+ * tiles is 4 to 13% faster on the second core than along a gradient that is formed, from 784-128-10
+ * on 32 examples to 784-1024-1024-10 on 64; dense.h has Adam's figures.
  */
 #include "dense.h"
 
@@ -34,7 +39,7 @@ enum {
     TURNED, /* the same of Cᵀ = B A: the bias is of a row */
     GATE,   /* C = A B where h > 0, else 0: E6, and E7 of a ReLU */
     STEP,   /* C, parameters, go one step of SGD along A B */
-    MOMENTS /* or of another optimizer, from sums that were set down */
+    MOMENTS /* or one with momentum, from sums that were set down */
 };
 
 /* Hides where a pointer comes from. */
@@ -58,7 +63,7 @@ enum {
 #define SKIP_DEPTH 16 /* numbers of a row from which on zeros are looked for */
 #define SKIP_ROW 24   /* multiply-adds in whose time a row of 64 numbers begins and ends */
 
-/* In whose time a multiply-add loads a factor as well, in quarters of one of registers alone. */
+/* How long a multiply-add takes that loads a factor, in quarters of one between registers. */
 static int loading = 4;
 
 static void *no_workspace(void) { return NULL; }
@@ -133,7 +138,7 @@ int dense_runs(int number) { return number >= COUNT - 1 - isa_best(); }
 const dense_isa *dense_chosen(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_is("intel"))
+    if (__builtin_cpu_is("intel")) /* of two a cycle, as measured; elsewhere there is one */
         loading = 6;
 #endif
     return &instances[COUNT - 1 - isa_level()];
