@@ -54,7 +54,7 @@ for dtype, (m, n, k), kept in itertools.product(
 
 UNDERFLOW = """
 import numpy as np
-from fastbp.kernels import dense_backward, outer_sum
+from fastbp.kernels import dense_backward, dense_forward, outer_sum
 # Products that underflow leave -0, to which zeros are added, or not where they are skipped: in a
 # block of rows alone, and where the rows after it are full.
 rng = np.random.default_rng(0)
@@ -68,6 +68,10 @@ for dtype, tiny in ((np.float32, 1e-30), (np.float64, 1e-200)):
         whole, parts = product(A, B), [product(A[:120].copy(), B), product(A[120:].copy(), B)]
         assert whole.tobytes() == b"".join(part.tobytes() for part in parts), dtype.__name__
         assert not np.signbit(whole[:140]).any()
+    # and of E1, whose bias may be -0
+    bias, W = np.full(256, -0.0, dtype), np.ascontiguousarray(B.T)
+    for rows in 256, 120, 20:
+        assert not np.signbit(dense_forward(A[:rows].copy(), W, bias)[:140]).any(), rows
 """
 
 RELU_OVER_THREADS = """

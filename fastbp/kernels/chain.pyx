@@ -260,8 +260,9 @@ cdef class Chain(Callbacks):
                 if relu:  # E6 and E7, and half of E9
                     i -= 1
                     dx = self.nodes[i - 1].dy + first * node.n_in
-                    if self.bias_sums(p, i - 1) != NULL:
-                        sums = self.bias_sums(p, i - 1) + first // self.own.sum_rows * node.n_in
+                    sums = self.bias_sums(p, i - 1)
+                    if sums != NULL:
+                        sums += first // self.own.sum_rows * node.n_in
                 if dx != NULL:  # E6
                     self.own.upstream(
                         block.rows, node.n_in, node.n_out, dy, node.pointers[node.weight],

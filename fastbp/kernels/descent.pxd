@@ -7,6 +7,7 @@ cdef struct StepTask:  # what a thread needs to know to run a part
     void* descent
     Pass* p
     char* theta  # of a step; NULL: gradients are formed
+    bint bounded  # nothing overflows in whatever order it is added up
     update_rule rule
     update_rule decayed  # for weights: with the decay that l2 is
 

@@ -60,7 +60,7 @@ cdef class Descent(Chain):
     cdef void form_gradients(self, Pass* p) noexcept nogil:
         # E8 and E9 of fastbp's own dense layers, into flat.
         cdef StepTask task
-        task.descent, task.p, task.theta = <void*>self, p, NULL
+        task.descent, task.p, task.theta, task.bounded = <void*>self, p, NULL, False
         self.weight_gradients(&task)
 
     cdef int c_step(
@@ -96,7 +96,7 @@ cdef class Descent(Chain):
         if not isfinite(p.value):
             return FASTBP_NON_FINITE
         good = rule.kind != RULE_NONE and self.bounded(p, rule, l2)
-        task.descent, task.p, task.theta = <void*>self, p, NULL
+        task.descent, task.p, task.theta, task.bounded = <void*>self, p, NULL, good
         memcpy(&task.rule, rule, sizeof(update_rule))
         memcpy(&task.decayed, rule, sizeof(update_rule))
         if (good and self.rows <= (ADAM_DEPTH if rule.kind == RULE_ADAM else STEP_DEPTH)
@@ -193,7 +193,7 @@ cdef class Descent(Chain):
                 task.theta + node.offsets[node.weight] * self.itemsize + at)
         if node.n_params > 1:
             db = <char*>node.pointers[node.n_params + bias] + first * self.itemsize
-            sums = self.bias_sums(task.p, i)
+            sums = self.bias_sums(task.p, i) if task.bounded else NULL
             if sums == NULL:
                 self.own.column_sums(self.rows, rows, delta, node.n_out, db)
             else:

@@ -4,6 +4,7 @@
 /* C (m, n) from A (m, k) B (k, n), or Bᵀ, over one block of the depth, A by its strides. A panel of B
  * is packed where enough rows of A use it; its last columns, when they do not fill a register,
  * always. */
+_Static_assert(DEPTH <= STEP_DEPTH, "a panel has no room");
 static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
                          int64_t a_col, const real *B, int64_t ldb, int turned, real *C,
                          int64_t ldc, const IN(ending) *ending) {

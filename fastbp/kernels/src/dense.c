@@ -47,7 +47,7 @@ enum {
 
 /* What is held at a time */
 #define COLUMNS 3               /* registers of B in a tile */
-#define DEPTH 192               /* numbers a block adds up: 36 KB of B with AVX-512 */
+#define DEPTH 192               /* numbers a block of E1 adds up: 36 KB of B with AVX-512 */
 #define SPAN 64                 /* of them marked in a word, and rows of B packed together then */
 #define CHUNK 256               /* outputs of E1, until they are complete */
 #define BLOCK_BYTES (512 << 10) /* of A, packed (block_body.h): half of an L2 cache of 1 MB */
@@ -63,8 +63,22 @@ enum {
 #define SKIP_DEPTH 16 /* numbers of a row from which on zeros are looked for */
 #define SKIP_ROW 24   /* multiply-adds in whose time a row of 64 numbers begins and ends */
 
-/* How long a multiply-add takes that loads a factor, in quarters of one between registers. */
-static int loading = 4;
+#define KEEP_LEAST 512 /* numbers that E1 keeps for the next layer */
+
+/* How long a multiply-add takes that loads a factor, in quarters of one between registers: as measured
+ * on one Intel core, of two multiply-adds a cycle, and one of AMD, of one. */
+static int64_t loading(void) {
+#if defined(__x86_64__)
+    static int intel = -1; /* every thread would write the same */
+    if (intel < 0) {
+        __builtin_cpu_init();
+        intel = __builtin_cpu_is("intel") != 0;
+    }
+    return intel ? 6 : 4;
+#else
+    return 4;
+#endif
+}
 
 static void *no_workspace(void) { return NULL; }
 static void *(*own_workspace)(void) = no_workspace;
@@ -113,18 +127,18 @@ void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
 #define ISA(name) name##_base
 #include "dense_types.h"
 
-#define TYPE_(type, isa, sum_rows)                                                                 \
-    {sum_rows,                  product_##type##_##isa,    affine_##type##_##isa,                  \
+#define TYPE_(type, isa)                                                                           \
+    {sum_rows_##isa,            product_##type##_##isa,    affine_##type##_##isa,                  \
      upstream_##type##_##isa,   step_along_##type##_##isa, column_sums_##type##_##isa,             \
      update_##type##_##isa,     largest_##type##_##isa,    squares_##type##_##isa}
-#define INSTANCE(name, isa, sum_rows) {name, {TYPE_(f32, isa, sum_rows), TYPE_(f64, isa, sum_rows)}}
+#define INSTANCE(name, isa) {name, {TYPE_(f32, isa), TYPE_(f64, isa)}}
 static const dense_isa instances[] = {
 #if defined(__x86_64__)
-    INSTANCE("x86-64-v4", v4, 8),
-    INSTANCE("x86-64-v3", v3, 4),
-    INSTANCE("x86-64", base, 1),
+    INSTANCE("x86-64-v4", v4),
+    INSTANCE("x86-64-v3", v3),
+    INSTANCE("x86-64", base),
 #else
-    INSTANCE("baseline", base, 1),
+    INSTANCE("baseline", base),
 #endif
 };
 #define COUNT (int)(sizeof instances / sizeof *instances)
@@ -135,11 +149,4 @@ const dense_isa *dense_instance(int number) {
 
 int dense_runs(int number) { return number >= COUNT - 1 - isa_best(); }
 
-const dense_isa *dense_chosen(void) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_is("intel")) /* of two a cycle, as measured; elsewhere there is one */
-        loading = 6;
-#endif
-    return &instances[COUNT - 1 - isa_level()];
-}
+const dense_isa *dense_chosen(void) { return &instances[COUNT - 1 - isa_level()]; }

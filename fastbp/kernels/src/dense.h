@@ -18,7 +18,7 @@ typedef struct update_rule {
     void *theta, *m, *v; /* whole arrays of one layout: entry i of m belongs to entry i of theta */
 } update_rule;
 
-/* Examples up to which weights step along a gradient that is not formed: as deep as a block can be;
+/* Examples up to which weights step along a gradient that is not formed, in one block of the depth;
  * and by Adam, which is slower in the product's tiles than apart (1.05 to 1.2 times for 32 to 128
  * examples, steps of networks 0.97 to 1.16 times for 2 to 128), but not along one example, where a
  * step at 784-128-10 takes 0.8 of the time, and one with momentum 0.64. */
@@ -41,8 +41,8 @@ typedef struct dense_type {
                    const void *b, int relu, int link, void *y);
     /* E6: dh (batch, n_in) = delta (batch, n_out) W. Given h (batch, n_in), what a ReLU put out, E7
      * as well: 0 where h is not above 0; and, unless sums is NULL, the first half of E9: for each
-     * sum_rows rows of dh the sums of its columns, sums (batch / sum_rows, n_in). Not on instruction
-     * sets where sum_rows is 1. */
+     * sum_rows rows of dh, begun or full, the sums of its columns, sums (batch / sum_rows, n_in). Not
+     * on instruction sets where sum_rows is 1. */
     void (*upstream)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta, const void *W,
                      const void *h, void *dh, void *sums);
     /* E8 and the step along it in one, for batch <= STEP_DEPTH, and Adam's for batch <= ADAM_DEPTH:
@@ -73,7 +73,7 @@ const dense_isa *dense_instance(int number);
 int dense_runs(int number); /* whether this processor runs it */
 
 /* Products pack in what this gives them, WORKSPACE bytes for the calling thread. Where that is NULL,
- * and before this is called, they pack no blocks and skip no zeros. */
+ * and before this is called, they pack no blocks, skip no zeros and keep nothing. */
 void dense_pack_in(void *(*workspace)(void));
 
 #endif

@@ -1,4 +1,6 @@
 /* The bodies for float and double, with the registers (BYTES) of one instruction set. */
+enum { ISA(sum_rows) = 16 % ROWS == 0 ? ROWS : 1 };
+
 #define FIRST_2(F, s) F(0, s), F(1, s)
 #define FIRST_4(F, s) FIRST_2(F, s), F(2, s), F(3, s)
 #define FIRST_8(F, s) FIRST_4(F, s), F(4, s), F(5, s), F(6, s), F(7, s)

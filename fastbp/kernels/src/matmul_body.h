@@ -11,15 +11,15 @@ static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t 
 
 /* C (m, n) from A (m, k) Bᵀ; B (n, k): E1 of few rows. Both stand in rows along the depth; up to
  * WIDTH rows of A are turned and become lanes, Cᵀ = B Aᵀ comes out, and is turned back when
- * complete. As it came out it is kept in `in`, if given and if it is one panel, for the next layer's
- * E1, which need not turn it then: that is `kept`, or NULL. */
+ * complete. As it came out it is kept in `in`, unless NULL, for the next layer's E1, which need not turn
+ * it then: that is `kept`, or NULL. */
 static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda, const real *B,
                          int64_t ldb, real *C, int64_t ldc, IN(held) *in, const real *kept,
                          const IN(ending) *ending) {
     real turned[DEPTH * WIDTH] __attribute__((aligned(64)));
     real on_stack[CHUNK * WIDTH] __attribute__((aligned(64)));
     real *sums = on_stack;
-    if (in && m <= WIDTH && n <= CHUNK) {
+    if (in) {
         in->kept = C;
         in->newer = !in->newer;
         sums = in->turned[in->newer];
@@ -64,6 +64,8 @@ static void IN(product)(int trans_a, int trans_b, int64_t m, int64_t n, int64_t 
                         int64_t lda, const void *B_, int64_t ldb, void *C_, int64_t ldc, int add) {
     const real *A = A_, *B = B_;
     real *C = C_;
+    if (m == 0 || n == 0)
+        return;
     const IN(ending) ending = {.kind = trans_b ? AFFINE : SUM, .add = add, .least = -INFINITY};
     if (trans_b && m == 1)
         IN(inner_products)(n, k, A, B, ldb, NULL, -INFINITY, C, add);
@@ -77,12 +79,19 @@ static void IN(product)(int trans_a, int trans_b, int64_t m, int64_t n, int64_t 
         IN(by_rows)(m, n, k, A, trans_a ? 1 : lda, trans_a ? lda : 1, B, ldb, 0, C, ldc, &ending);
 }
 
+/* Whether E1's output (m, n) is worth keeping turned, and is one panel and one chunk. */
+static inline int IN(keeps)(int64_t m, int64_t n) {
+    return m > 1 && m <= WIDTH && n <= CHUNK && m * n >= KEEP_LEAST;
+}
+
 /* E1: a = x Wᵀ + b; or, with relu, E2 too: max(a, 0). x (batch, n_in), W (n_out, n_in), b (n_out,)
  * or NULL, y (batch, n_out). */
 static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
                        const void *b, int relu, int link, void *y) {
     const IN(ending) ending = {.kind = AFFINE, .bias = b, .least = relu ? 0 : -INFINITY};
-    IN(held) *in = link ? own_workspace() : NULL;
+    /* what LINK_Y says of one layer LINK_X says of the next, so that nothing is taken for kept */
+    const int keeps = (link & LINK_Y) && IN(keeps)(batch, n_out);
+    IN(held) *in = keeps || ((link & LINK_X) && IN(keeps)(batch, n_in)) ? own_workspace() : NULL;
     const real *kept = in && (link & LINK_X) && in->kept == x ? in->turned[in->newer] : NULL;
     if (in)
         in->kept = NULL;
@@ -90,7 +99,7 @@ static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x
         IN(inner_products)(n_out, n_in, x, W, n_in, b, ending.least, y, 0);
     else
         IN(by_transposed)(batch, n_out, n_in, x, n_in, W, n_in, y, n_out,
-                          link & LINK_Y ? in : NULL, kept, &ending);
+                          keeps ? in : NULL, kept, &ending);
 }
 
 /* E6: dh = delta W; or, given h = max(a, 0), E7 too: 0 where h is not above 0; and, given sums, for

@@ -1,5 +1,5 @@
 /* The products of a step for one example, which are bound by the traffic of W: E1, E6, E8, and E8
- * with a step of SGD; for one type and one instruction set. */
+ * with the optimizer's step; for one type and one instruction set. */
 
 /* Sums of four registers' numbers. */
 static inline __attribute__((always_inline)) void IN(sums_of_4)(const IN(reg) s[4], real sum[4]) {

@@ -165,8 +165,8 @@ INLINED void TYPED(turn_back)(const real columns[][LANES], int64_t rows, int64_t
             a[i * ld + column] = columns[column][i];
 }
 
-/* The same for up to LANES rows of up to NARROW columns, side by side: a vector holds all e_j. An
- * entry is told from the others by a factor, lest GCC look at each vector whether it has any. */
+/* What `classes` does, for up to LANES rows of up to NARROW columns, side by side: a vector holds all
+ * e_j. An entry is told from the others by a factor, lest GCC look at each vector whether it has any. */
 INLINED void TYPED(narrow)(const real *a, int64_t ld, int64_t rows, int64_t n, const int64_t *entry,
                            double *loss, real *y_hat, int64_t ld_y, int fused) {
     double e[NARROW][LANES], max[LANES], at_entry[LANES], apart[LANES], others[LANES], part[LANES];

@@ -16,22 +16,24 @@ typedef struct IN(ending) {
     const real *h; /* laid out like C, which starts at `start` */
     real *start;
     const IN(step) *step;
-    real *sums; /* (m / ROWS, n) for GATE, or NULL: E9's sums over the rows of each tile */
+    real *sums; /* (m / ROWS, n), a row for each begun, for GATE, or NULL: E9's sums over a tile's rows */
 } IN(ending);
 
 /* Where the sums over the tile at C go, if they are wanted. */
 static inline real *IN(sums_at)(const real *C, int64_t ldc, const IN(ending) *ending) {
+    if (ending->kind != GATE || !ending->sums)
+        return NULL;
     const int64_t at = C - ending->start;
-    return ending->kind == GATE && ending->sums ? ending->sums + at / ldc / ROWS * ldc + at % ldc
-                                                : NULL;
+    return ending->sums + at / ldc / ROWS * ldc + at % ldc;
 }
 
-/* Some of the bias, for AFFINE. */
+/* Some of the bias, for AFFINE, but for the sign of a zero. */
 static inline __attribute__((always_inline)) IN(reg) IN(bias_at)(const real *bias, int64_t some) {
-    return bias ? IN(load_part)(bias, some) : (IN(reg)){0};
+    return bias ? IN(load_part)(bias, some) + 0 : (IN(reg)){0};
 }
 
-/* A register of sums c, of whose numbers the first `some` go to `to`, as returned; with its bias. */
+/* A register of sums c, of whose numbers the first `some` go to `to`; with its bias. Returns what went
+ * there, but for STEP. */
 static inline __attribute__((always_inline)) IN(reg)
 IN(finish)(int kind, IN(reg) c, real *to, int64_t some, IN(reg) bias, const IN(ending) *ending) {
     /* or + 0, so that no sum is -0, which hangs on the zeros added to products that underflowed */
@@ -73,7 +75,8 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
 #define FINISH(KIND)                                                                               \
     case KIND:                                                                                     \
         EACH_ROW(c[i][v] = IN(finish)(KIND, c[i][v], to + v * LANES, LANES,                        \
-                                      KIND == TURNED ? (IN(reg)){0} + (bias ? bias[i] : 0) : b[v], \
+                                      KIND == TURNED ? (IN(reg)){0} + (bias ? bias[i] + 0 : 0)     \
+                                                     : b[v],                                         \
                                       ending))                                                     \
         break;
     OPAQUE(A);
@@ -172,8 +175,8 @@ static inline int64_t IN(panel)(int64_t left, int widest) {
 }
 
 /* How deep a block of the k numbers is where C has n columns: whole words of marks (zeros_body.h), and
- * so that a panel of B keeps to its room in the L1 cache. For E1 always the same, since by_depth has
- * other panels, and the same sums. */
+ * so that the first panel of B keeps to its room in the L1 cache. For E1 always the same, since
+ * by_depth has other panels, and the same sums. */
 static inline int64_t IN(depth)(int64_t n, int64_t k, int kind) {
     if (kind >= STEP || kind == AFFINE)
         return kind == AFFINE ? DEPTH : STEP_DEPTH;
@@ -245,7 +248,8 @@ IN(finish_row)(int kind, int64_t width, const real *sums, const real *bias, real
     }
 }
 
-/* C (rows, width), finished, from sums (rows, wide), a tile's; bias is that of C's first column. */
+/* C (rows, width), finished, from sums (rows, wide), of a tile, or of more for MOMENTS; bias is that
+ * of C's first column. */
 static void IN(finish_rows)(int64_t rows, int64_t width, int64_t wide, const real *sums,
                             const real *bias, real *C, int64_t ldc, const IN(ending) *ending) {
     real *column_sums = IN(sums_at)(C, ldc, ending);

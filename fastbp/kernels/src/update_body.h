@@ -76,13 +76,9 @@ static void IN(update_rows)(int64_t rows, int64_t width, int64_t wide, const rea
                             int64_t ld, const IN(step) *step) {
 #define STEPS(KIND)                                                                                \
     case KIND:                                                                                     \
-        for (; rows; rows--, g += wide, theta += ld) {                                             \
-            int64_t j = 0;                                                                         \
-            for (; j + LANES <= width; j += LANES)                                                 \
-                IN(take_step)(KIND, LOAD(g + j) + 0, theta + j, LANES, step);                      \
-            if (j < width)                                                                         \
+        for (; rows; rows--, g += wide, theta += ld)                                               \
+            for (int64_t j = 0; j < width; j += LANES)                                             \
                 IN(take_step)(KIND, LOAD(g + j) + 0, theta + j, width - j, step);                  \
-        }                                                                                          \
         break;
     switch (step->kind) {
         STEPS(RULE_MOMENTUM)

@@ -66,15 +66,14 @@ static inline __attribute__((always_inline)) IN(reg) IN(at_least)(IN(reg) x, rea
 #endif
 }
 
-/* sqrt(x) for x >= 0 or NaN, and a / b for b > 0, finite. With AVX-512 in float, where both rounded
- * once would take longer than all the rest of Adam's step: from estimates of 14 bits, to the last bit
- * or two; infinity counts as the largest number. */
+/* sqrt(x) for x >= 0 or NaN, and a / b for b > 0. With AVX-512 in float, where both rounded once would
+ * take longer than all the rest of Adam's step: from estimates of 14 bits, to the last bit or two. */
 static inline __attribute__((always_inline)) IN(reg) IN(root)(IN(reg) x) {
 #if BYTES == 64 && LANES == 16
-    __m512 finite = _mm512_min_ps((__m512){0} + FLT_MAX, x); /* of NaN and a number, the second */
-    __mmask16 above_0 = _mm512_cmp_ps_mask(x, (__m512){0}, _CMP_GT_OQ);
-    __m512 estimate = _mm512_maskz_rsqrt14_ps(above_0, finite), root = finite * estimate;
-    return root + root * (0.5f - 0.5f * estimate * root);
+    enum { NANS = 0x81, ZEROS = 0x06, PLUS_INFINITY = 0x08 }; /* which are their own roots */
+    __m512 estimate = _mm512_rsqrt14_ps(x), root = x * estimate;
+    root += root * (0.5f - 0.5f * estimate * root);
+    return _mm512_mask_mov_ps(root, _mm512_fpclass_ps_mask(x, NANS | ZEROS | PLUS_INFINITY), x);
 #elif BYTES == 64
     return _mm512_sqrt_pd(x);
 #elif BYTES == 32
@@ -90,8 +89,9 @@ static inline __attribute__((always_inline)) IN(reg) IN(root)(IN(reg) x) {
 
 static inline __attribute__((always_inline)) IN(reg) IN(quotient)(IN(reg) a, IN(reg) b) {
 #if BYTES == 64 && LANES == 16
-    __m512 estimate = _mm512_rcp14_ps(b), quotient = a * estimate;
-    return quotient + (a - quotient * b) * estimate;
+    __m512 finite = _mm512_min_ps((__m512){0} + FLT_MAX, b); /* NaN stays: it is the second */
+    __m512 estimate = _mm512_rcp14_ps(b), quotient = a * estimate; /* 0 where b is infinite */
+    return quotient + (a - quotient * finite) * estimate;
 #else
     return a / b;
 #endif

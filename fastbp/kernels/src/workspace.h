@@ -1,4 +1,4 @@
-/* Memory of each thread's own, in which products pack their operands. */
+/* Memory of each thread's own, in which products pack their operands and E1 keeps what it put out. */
 #ifndef FASTBP_WORKSPACE_H
 #define FASTBP_WORKSPACE_H
 
