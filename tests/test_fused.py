@@ -2,8 +2,7 @@
 
 The step along E8 without forming it, with the gradient formed first, and by hand; all three start
 from the same numbers, so that only this step's rounding lies between them. E1 with a ReLU's E2, and
-E6 with its E7, beside products and ReLU apart, to the bit; and with E9, which adds up some rows at
-a time then, to a rounding.
+E6 with its E7 and half of E9, beside products, ReLU and sums apart, to the bit.
 """
 
 import numpy as np
@@ -107,7 +106,7 @@ class Apart(bp.layers.Elementwise):  # ReLU in Python: no kernel knows it
 
 rng = np.random.default_rng(2)
 shapes = [(5, 3, 2), (64, 100, 33, 10), (33, 17, 16, 48, 2), (200, 193, 5), (400, 50, 40, 3)]
-optimizers = [bp.SGD(0.05), bp.Adam(0.01, eps=0.1)]
+optimizers = [bp.SGD(0.05), bp.Adam(0.01)]
 for case in itertools.product(shapes, (1, 2, 15, 16, 49, 200), ("float32", "float64"), optimizers):
     (n_in, *widths), batch, dtype, optimizer = case
     together, apart = (
@@ -118,12 +117,7 @@ for case in itertools.product(shapes, (1, 2, 15, 16, 49, 200), ("float32", "floa
         X = rng.standard_normal((batch, n_in)).astype(dtype)
         y = rng.integers(0, widths[-1], batch)
         assert together.step(X, y, optimizer) == apart.step(X, y, optimizer), case
-        for name, one in together.params.items():
-            bound = 0 if name.endswith("W") else 8 * np.finfo(dtype).eps
-            assert np.abs(one - apart.params[name]).max() <= bound, case
-        apart.flat = together.flat
-        for key, array in together.optimizer_state.arrays.items():
-            apart.optimizer_state.arrays[key][:] = array
+        assert np.array_equal(together.flat, apart.flat), case
 """
 
 

@@ -181,6 +181,7 @@ cdef class Descent(Chain):
         cdef const char* delta = node.dy + first * self.itemsize
         cdef int64_t at = first * node.n_in * self.itemsize
         cdef int bias = 1 - node.weight
+        cdef int64_t at_once  # rows that E9 adds up in their own type
         cdef char* db
         cdef const char* sums
         if task.theta == NULL:
@@ -194,12 +195,13 @@ cdef class Descent(Chain):
         if node.n_params > 1:
             db = <char*>node.pointers[node.n_params + bias] + first * self.itemsize
             sums = self.bias_sums(task.p, i) if task.bounded else NULL
+            at_once = self.own.sum_rows if task.bounded else 1
             if sums == NULL:
-                self.own.column_sums(self.rows, rows, delta, node.n_out, db)
+                self.own.column_sums(self.rows, rows, delta, node.n_out, at_once, db)
             else:
                 self.own.column_sums(
-                    (self.rows + self.own.sum_rows - 1) // self.own.sum_rows, rows,
-                    sums + first * self.itemsize, node.n_out, db)
+                    (self.rows + at_once - 1) // at_once, rows, sums + first * self.itemsize,
+                    node.n_out, 1, db)
             if task.theta != NULL:
                 self.own.update(
                     rows, task.theta + (node.offsets[bias] + first) * self.itemsize, db,

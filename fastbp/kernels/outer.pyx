@@ -19,7 +19,7 @@ cdef void c_bias_sum(
         const floating* delta, floating* db, Py_ssize_t batch, Py_ssize_t n_out) noexcept nogil:
     # E9: forward is a = h Wᵀ + b, so db = Σ_n delta_n, summed in double;
     # delta (batch, n_out), db (n_out,).
-    kernels(floating is double).column_sums(batch, n_out, delta, n_out, db)
+    kernels(floating is double).column_sums(batch, n_out, delta, n_out, 1, db)
 
 
 def outer_sum(delta, h, out=None):

@@ -42,7 +42,7 @@ cdef extern from "src/dense.h" nogil:
             int64_t batch, int64_t n_in, int64_t n_out, const void* delta, int64_t ld_delta,
             const void* h, const update_rule* rule, void* W) noexcept nogil
         void (*column_sums)(
-            int64_t batch, int64_t n_out, const void* delta, int64_t ld_delta,
+            int64_t batch, int64_t n_out, const void* delta, int64_t ld_delta, int64_t at_once,
             void* db) noexcept nogil
         void (*update)(
             int64_t n, void* theta, const void* g, const update_rule* rule) noexcept nogil

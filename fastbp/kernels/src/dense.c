@@ -74,7 +74,7 @@ static int64_t loading(void) {
         __builtin_cpu_init();
         intel = __builtin_cpu_is("intel") != 0;
     }
-    return intel ? 6 : 4;
+    return intel ? 5 : 4;
 #else
     return 4;
 #endif

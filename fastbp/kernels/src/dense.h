@@ -50,10 +50,11 @@ typedef struct dense_type {
      * ld_delta apart, h (batch, n_in). */
     void (*step_along)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
                        int64_t ld_delta, const void *h, const update_rule *rule, void *W);
-    /* E9: db (n_out,) = Σ_n delta_n, summed in double; delta (batch, n_out), ld_delta apart. Or the
-     * other half of it, delta being upstream's sums. */
+    /* E9: db (n_out,) = Σ_n delta_n, `at_once` rows in their own type and these sums in double; delta
+     * (batch, n_out), ld_delta apart. Or the other half of it, delta being upstream's sums: to the
+     * bits that sum_rows at once give. */
     void (*column_sums)(int64_t batch, int64_t n_out, const void *delta, int64_t ld_delta,
-                        void *db);
+                        int64_t at_once, void *db);
     /* The step for n parameters, theta inside rule->theta, along g. */
     void (*update)(int64_t n, void *theta, const void *g, const update_rule *rule);
     /* max |x_i|, 0 of nothing; NaN where one of x is NaN. */

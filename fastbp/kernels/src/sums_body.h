@@ -16,31 +16,38 @@ static inline __attribute__((always_inline)) IN(doubles) IN(as_doubles)(const re
 #endif
 }
 
-/* Some columns of delta, no more than a register has, added up in double in registers, beside what
- * follows them in memory. */
+/* Σ of `rows` rows at delta, ld apart, of which `some` numbers are to be read. */
+static inline __attribute__((always_inline)) IN(reg)
+IN(sum_rows)(int64_t rows, const real *delta, int64_t ld, int64_t some) {
+    IN(reg) sum = IN(load_part)(delta, some);
+    for (int64_t i = 1; i < rows; i++)
+        sum += IN(load_part)(delta + i * ld, some);
+    return sum;
+}
+
+/* Some columns of delta, no more than a register has, their totals in registers. Beside them what
+ * follows in memory is added up, but for the last rows. */
 static void IN(few_column_sums)(int64_t batch, int64_t n_out, const real *delta, int64_t ld,
-                                real *db) {
+                                int64_t at_once, real *db) {
     IN(doubles) total[2] = {{0}};
-    for (int64_t left = (batch - 1) * ld + n_out; left > 0; left -= ld, delta += ld) {
-        real end[LANES] __attribute__((aligned(64)));
-        const real *row = delta;
-        if (left < LANES) {
-            STORE(end, IN(load_part)(delta, left));
-            row = end;
-        }
-        total[0] += IN(as_doubles)(row);
+    for (int64_t i = 0, rows; i < batch; i += rows, delta += rows * ld) {
+        real sum[LANES] __attribute__((aligned(64)));
+        rows = batch - i < at_once ? batch - i : at_once;
+        int whole = (batch - i - rows) * ld + n_out >= LANES; /* numbers from the last of them on */
+        STORE(sum, IN(sum_rows)(rows, delta, ld, whole ? LANES : n_out));
+        total[0] += IN(as_doubles)(sum);
         if (LANES > HALF)
-            total[1] += IN(as_doubles)(row + LANES - HALF);
+            total[1] += IN(as_doubles)(sum + LANES - HALF);
     }
     for (int64_t j = 0; j < n_out; j++)
         db[j] = (real)total[j / HALF][j % HALF];
 }
 #undef HALF
 
-/* E9: forward is a = h Wᵀ + b, so db = Σ_n delta_n, summed in double; delta (batch, n_out),
- * db (n_out,). */
+/* E9: forward is a = h Wᵀ + b, so db = Σ_n delta_n: `at_once` rows in delta's type, these sums in
+ * double; delta (batch, n_out), db (n_out,). */
 static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, int64_t ld_delta,
-                            void *db_) {
+                            int64_t at_once, void *db_) {
     enum { COLUMNS_AT_ONCE = 64 }; /* so many that no sum waits for itself */
     real *db = db_;
     if (batch == 1)
@@ -50,17 +57,19 @@ static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, in
         int64_t width = n_out - first < COLUMNS_AT_ONCE ? n_out - first : COLUMNS_AT_ONCE;
         const real *delta = (const real *)delta_ + first;
         if (width <= LANES) {
-            IN(few_column_sums)(batch, width, delta, ld_delta, db + first);
+            IN(few_column_sums)(batch, width, delta, ld_delta, at_once, db + first);
             break;
         }
-        for (int64_t i = 0; i < batch; i++, delta += ld_delta)
+        for (int64_t i = 0, rows; i < batch; i += rows, delta += rows * ld_delta) {
+            rows = batch - i < at_once ? batch - i : at_once;
             for (int64_t j = 0; j < width; j += LANES) {
                 real row[LANES] __attribute__((aligned(64)));
-                STORE(row, IN(load_part)(delta + j, width - j));
+                STORE(row, IN(sum_rows)(rows, delta + j, ld_delta, width - j));
 #pragma GCC unroll 1
                 for (int l = 0; l < LANES; l++)
                     total[j + l] += row[l];
             }
+        }
         for (int64_t j = 0; j < width; j++)
             db[first + j] = (real)total[j];
     }
