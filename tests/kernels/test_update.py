@@ -75,7 +75,7 @@ def test_the_first_step_of_adam_has_length_lr_whatever_the_gradients_scale(scale
 
 
 def test_adams_root_and_quotient_are_good_to_the_last_bits(dtype, rng):
-    """From moments of all sizes; their own rounding is left out by starting from what came of them."""
+    """From moments of all sizes, as they are after the step: their own rounding is left out."""
     n, decades = 20_001, 36 if dtype == np.float32 else 300
     v = (10.0 ** rng.uniform(-decades, decades, n)).astype(dtype)
     m = (rng.standard_normal(n) * np.sqrt(v.astype(float))).astype(dtype)
