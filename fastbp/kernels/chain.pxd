@@ -51,6 +51,7 @@ cdef struct Pass:  # one run of the chain
     char* dx  # NULL: not wanted
     bint factors_only  # affine layers leave E8 and E9 to whoever asks for them
     double largest_x  # max |x|; below 0: the pass is no step, which alone needs it
+    bint divided  # E1 of the first layer, by its outputs, is done
     bint fuses  # y of a layer under a ReLU, and dy of that ReLU, are not kept
     bint flushes  # denormals count as zero: the caller's floating-point mode stands in `mode`
     fpmode mode
@@ -93,6 +94,7 @@ cdef class Chain(Callbacks):
     cdef int c_forward(self, Pass* p) noexcept nogil
     cdef int c_rows(self, Pass* p) noexcept nogil
 
+    cdef void first_layer(self, const Pass* p, int part) noexcept nogil
     cdef int run_blocks(self, Pass* p, pool_task task) noexcept nogil
     cdef void chain_block(self, Pass* p, Block* block) noexcept nogil
     cdef const fastbp_call* call_of(

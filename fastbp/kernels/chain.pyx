@@ -46,6 +46,11 @@ cdef void run_chain(void* context, int part) noexcept nogil:
     (<Chain>task.chain).chain_block(task.p, &(<Chain>task.chain).blocks[part])
 
 
+cdef void run_first_layer(void* context, int part) noexcept nogil:
+    cdef Task* task = <Task*>context
+    (<Chain>task.chain).first_layer(task.p, part)
+
+
 cdef class Chain(Callbacks):
     cdef void c_use(self, int64_t rows, bint training, int64_t first_row) noexcept nogil:
         # What every call of this pass says, and how its rows are divided.
@@ -96,8 +101,34 @@ cdef class Chain(Callbacks):
         return code
 
     cdef int c_rows(self, Pass* p) noexcept nogil:
-        # E1 to E7.
+        # E1 to E7. E1 of the first layer, of which there is no E6, is divided over threads by its
+        # outputs, as E8 is, where cores then have less of x and h to hand over than else of W_1.
+        cdef Task task
+        cdef int64_t n_in = self.nodes[0].n_in, n_out = self.nodes[0].n_out
+        p.divided = (self.threads > 1 and self.nodes[0].dense and n_out >= 32 * self.threads
+                     and self.rows * (n_in + n_out) < n_in * n_out)
+        if p.divided:
+            task.chain, task.p = <void*>self, p
+            c_pool_run(self.threads, self.threads, run_first_layer, &task)
         return self.run_blocks(p, run_chain)
+
+    cdef void first_layer(self, const Pass* p, int part) noexcept nogil:
+        # E1, or E1 and E2, of some outputs of the first layer.
+        cdef Node* node = &self.nodes[0]
+        cdef bint relu = p.fuses and node.under_relu
+        cdef char* y = self.nodes[1].y if relu else node.y
+        cdef int64_t size = (node.n_out + self.threads - 1) // self.threads
+        cdef int64_t first
+        size = (size + 15) // 16 * 16
+        first = part * size
+        if first >= node.n_out:
+            return
+        self.own.affine(
+            self.rows, node.n_in, min(size, node.n_out - first), p.x,
+            <char*>node.pointers[node.weight] + first * node.n_in * self.itemsize,
+            (<char*>node.pointers[1 - node.weight] + first * self.itemsize
+             if node.n_params > 1 else NULL),
+            relu, 0, y + first * self.itemsize, node.n_out)
 
     # Blocks of rows
 
@@ -167,12 +198,16 @@ cdef class Chain(Callbacks):
             y = self.nodes[i - 1].y if p.out == NULL or i < self.count else p.out
             y += first * node.n_out
             if node.dense:  # E1, or E1 and E2
+                if p.divided and node == &self.nodes[0]:
+                    x = y
+                    continue
                 link = LINK_X if link & LINK_Y else 0
                 if i < self.count and self.nodes[i].dense:
                     link |= LINK_Y
                 self.own.affine(
                     block.rows, node.n_in, node.n_out, x, node.pointers[node.weight],
-                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, relu, link, y)
+                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, relu, link, y,
+                    node.n_out)
             elif node.table.body == PYTHON:
                 mode = leave(p)
                 code = self.py_forward(i - 1, p.out != NULL)

@@ -36,9 +36,10 @@ typedef struct dense_type {
                     int64_t lda, const void *B, int64_t ldb, void *C, int64_t ldc, int add);
     /* E1: y (batch, n_out) = x (batch, n_in) W (n_out, n_in)ᵀ + b; b (n_out,) or NULL. With `relu`
      * E2 as well: y = max(x Wᵀ + b, 0). `link`: LINK_Y if the thread's next call of affine has y as
-     * its x, unchanged, and LINK_X if this is such a call; y is kept turned in between. */
+     * its x, unchanged, and LINK_X if this is such a call; y, whose rows are ld_y apart, is kept
+     * turned in between. */
     void (*affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
-                   const void *b, int relu, int link, void *y);
+                   const void *b, int relu, int link, void *y, int64_t ld_y);
     /* E6: dh (batch, n_in) = delta (batch, n_out) W. Given h (batch, n_in), what a ReLU put out, E7
      * as well: 0 where h is not above 0; and, unless sums is NULL, the first half of E9: for each
      * sum_rows rows of dh, begun or full, the sums of its columns, sums (batch / sum_rows, n_in). Not

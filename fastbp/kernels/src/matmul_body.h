@@ -85,9 +85,9 @@ static inline int IN(keeps)(int64_t m, int64_t n) {
 }
 
 /* E1: a = x Wᵀ + b; or, with relu, E2 too: max(a, 0). x (batch, n_in), W (n_out, n_in), b (n_out,)
- * or NULL, y (batch, n_out). */
+ * or NULL, y (batch, n_out), of rows ld_y apart. */
 static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
-                       const void *b, int relu, int link, void *y) {
+                       const void *b, int relu, int link, void *y, int64_t ld_y) {
     const IN(ending) ending = {.kind = AFFINE, .bias = b, .least = relu ? 0 : -INFINITY};
     /* what LINK_Y says of one layer LINK_X says of the next, so that nothing is taken for kept */
     const int keeps = (link & LINK_Y) && IN(keeps)(batch, n_out);
@@ -98,7 +98,7 @@ static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x
     if (batch == 1)
         IN(inner_products)(n_out, n_in, x, W, n_in, b, ending.least, y, 0);
     else
-        IN(by_transposed)(batch, n_out, n_in, x, n_in, W, n_in, y, n_out,
+        IN(by_transposed)(batch, n_out, n_in, x, n_in, W, n_in, y, ld_y,
                           keeps ? in : NULL, kept, &ending);
 }
 
