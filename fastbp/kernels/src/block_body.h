@@ -11,7 +11,8 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
     real packed[STEP_DEPTH * WIDTH] __attribute__((aligned(64)));
     real sums[ROWS * WIDTH] __attribute__((aligned(64)));
     const IN(ending) only_sum = {.kind = SUM};
-    const int widest = turned || ending->h || k > STEP_DEPTH * COLUMNS / WIDEST ? COLUMNS : WIDEST;
+    const int64_t room = turned ? DEPTH : STEP_DEPTH;
+    const int widest = ending->h || k > room * COLUMNS / WIDEST ? COLUMNS : WIDEST;
     const int again = !ending->add && ending->kind < STEP; /* gives the same again */
     for (int64_t j = 0, nv; j < n; j += nv * LANES) {
         nv = IN(panel)(n - j, widest);

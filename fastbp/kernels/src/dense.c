@@ -9,7 +9,8 @@
  * of L2, a 512-bit multiply-add a cycle; and one with 48 KB, 2 MB, and two a cycle, of which a load
  * with each leaves 1.3. From 32 x 128 x 784 to 256 x 1024 x 1024 the three products reach 0.86 to 0.97
  * of it on the first and 0.82 to 0.95 on the second. Where half of delta is 0, E8 takes 0.6 to 1.0 of
- * the time that its multiply-adds would at the first's peak, from 32 x 64 x 64 to 512 x 2048 x 2048.
+ * the time that its multiply-adds would at the first's peak, from 32 x 64 x 64 to 512 x 2048 x 2048;
+ * on the second 0.84 to 0.94 of that in tiles where W has 256 columns or more.
  *
  * Packing B where it stands in rows costs 7 to 17% at 32 rows of A; from 96 on it gains up to 15% on
  * the second core, where a row of B is a multiple of 256 bytes; with AVX2 it gains from 64 on. With
@@ -60,23 +61,27 @@ enum {
 #define BLOCK_LEAST 64                   /* rows from which on blocks of A are packed, */
 #define BLOCK_PANELS 10                  /* if so many panels of B use them */
 #define TURNING 6     /* rows whose multiply-adds take as long as turning what they multiply */
-#define SKIP_DEPTH 16 /* numbers of a row from which on zeros are looked for */
-#define SKIP_ROW 24   /* multiply-adds in whose time a row of 64 numbers begins and ends */
-
+#define SKIP_DEPTH 16  /* numbers of a row from which on zeros are looked for */
 #define KEEP_LEAST 512 /* numbers that E1 keeps for the next layer */
 
-/* How long a multiply-add takes that loads a factor, in quarters of one between registers: as measured
- * on one Intel core, of two multiply-adds a cycle, and one of AMD, of one. */
-static int64_t loading(void) {
+/* What skipping costs, as measured on one Intel core, of two multiply-adds a cycle, and one of AMD, of
+ * one: how long a multiply-add takes that loads a factor, in quarters of one between registers, and in
+ * the time of how many of these a row of 64 numbers begins and ends. */
+typedef struct skip_costs {
+    int64_t loading, row;
+} skip_costs;
+
+static const skip_costs *costs_of_skipping(void) {
+    static const skip_costs intel = {5, 48}, others = {4, 24};
 #if defined(__x86_64__)
-    static int intel = -1; /* every thread would write the same */
-    if (intel < 0) {
+    static int is_intel = -1; /* every thread would write the same */
+    if (is_intel < 0) {
         __builtin_cpu_init();
-        intel = __builtin_cpu_is("intel") != 0;
+        is_intel = __builtin_cpu_is("intel") != 0;
     }
-    return intel ? 5 : 4;
+    return is_intel ? &intel : &others;
 #else
-    return 4;
+    return &others;
 #endif
 }
 

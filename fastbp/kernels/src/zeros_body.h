@@ -62,7 +62,8 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
     int64_t words = (k + SPAN - 1) / SPAN, tiles = m * k * wide, turns = (n + k) * m / LANES;
     if (turned) /* tiles turn as well: B, or A and C */
         tiles += TURNING * (turns < k * wide ? turns : k * wide);
-    return count * (wide + panels) * loading() / 4 + m * words * panels * SKIP_ROW +
+    const skip_costs *costs = costs_of_skipping();
+    return count * (wide + panels) * costs->loading / 4 + m * words * panels * costs->row +
                k * wide * (turned ? TURNING : 2) <
            tiles;
 }
