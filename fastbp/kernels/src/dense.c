@@ -40,8 +40,16 @@ enum {
     TURNED, /* the same of Cᵀ = B A: the bias is of a row */
     GATE,   /* C = A B where h > 0, else 0: E6, and E7 of a ReLU */
     STEP,   /* C, parameters, go one step of SGD along A B */
-    MOMENTS /* or one with momentum, from sums that were set down */
+    MOMENTS /* or of another optimizer, from sums that were set down */
 };
+
+/* A register of products, rounded before it is added to others: of a b + c d GCC rounds now one and
+ * now the other first, in copies of one function, and bits would hang on where a register begins. */
+#if defined(__x86_64__)
+#define ROUNDED(register) __asm__("" : "+v"(register))
+#else
+#define ROUNDED(register) __asm__("" : "+m"(register))
+#endif
 
 /* Hides where a pointer comes from. */
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))

@@ -46,9 +46,8 @@ typedef struct dense_type {
      * on instruction sets where sum_rows is 1. */
     void (*upstream)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta, const void *W,
                      const void *h, void *dh, void *sums);
-    /* E8 and the step along it in one, for batch <= STEP_DEPTH, and Adam's for batch <= ADAM_DEPTH:
-     * dW = deltaᵀ h, of W (n_out, n_in) inside rule->theta; delta (batch, n_out) whose rows are
-     * ld_delta apart, h (batch, n_in). */
+    /* E8 and the step along it in one, for batch <= STEP_DEPTH: dW = deltaᵀ h, of W (n_out, n_in)
+     * inside rule->theta; delta (batch, n_out) whose rows are ld_delta apart, h (batch, n_in). */
     void (*step_along)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
                        int64_t ld_delta, const void *h, const update_rule *rule, void *W);
     /* E9: db (n_out,) = Σ_n delta_n, `at_once` rows in their own type and these sums in double; delta

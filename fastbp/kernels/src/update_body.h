@@ -30,14 +30,17 @@ IN(take_step)(int kind, IN(reg) g, real *theta, int64_t some, const IN(step) *st
         IN(store_part)(theta, w - step->rate * d, some);
         return;
     }
-    m = step->keep_m * IN(load_part)(step->m + at, some) + (kind == RULE_ADAM ? step->new_m * d : d);
+    IN(reg) first = kind == RULE_ADAM ? step->new_m * d : d, second = step->new_v * (d * d);
+    ROUNDED(first);
+    ROUNDED(second);
+    m = step->keep_m * IN(load_part)(step->m + at, some) + first;
     IN(store_part)(step->m + at, m, some);
     if (kind == RULE_MOMENTUM) {
         w -= step->rate * m;
     } else if (kind == RULE_NESTEROV) {
         w -= step->rate * (d + step->keep_m * m);
     } else {
-        v = step->keep_v * IN(load_part)(step->v + at, some) + step->new_v * (d * d);
+        v = step->keep_v * IN(load_part)(step->v + at, some) + second;
         IN(store_part)(step->v + at, v, some);
         w -= IN(quotient)(step->rate * m, IN(root)(v) * step->grow + step->eps);
     }
@@ -49,20 +52,25 @@ static void IN(prefetch_step)(int64_t rows, int64_t width, const real *theta, in
                               const IN(step) *step) {
     for (int64_t r = 0; r < rows; r++, theta += ld)
         for (int64_t l = 0; l < width; l += LANES) {
+            const int64_t at = theta + l - step->theta;
             __builtin_prefetch(theta + l, 1);
-            __builtin_prefetch(step->m + (theta + l - step->theta), 1);
+            __builtin_prefetch(step->m + at, 1);
+            if (step->kind == RULE_ADAM)
+                __builtin_prefetch(step->v + at, 1);
         }
 }
 
-static void IN(update)(int64_t n, void *theta, const void *g, const update_rule *rule) {
-    const IN(step) step = IN(step_of)(rule);
+/* The step of theta (rows, width), of rows ld apart, along g (rows, wide). */
+static void IN(update_rows)(int64_t rows, int64_t width, int64_t wide, const real *g, real *theta,
+                            int64_t ld, const IN(step) *step) {
 #define STEPS(KIND)                                                                                \
     case KIND:                                                                                     \
-        for (int64_t j = 0; j < n; j += LANES)                                                     \
-            IN(take_step)(KIND, IN(load_part)((const real *)g + j, n - j), (real *)theta + j,      \
-                          n - j, &step);                                                           \
+        for (; rows; rows--, g += wide, theta += ld)                                               \
+            for (int64_t j = 0; j < width; j += LANES)                                             \
+                IN(take_step)(KIND, IN(load_part)(g + j, width - j) + 0, theta + j, width - j,     \
+                              step);                                                               \
         break;
-    switch (rule->kind) {
+    switch (step->kind) {
         STEPS(RULE_SGD)
         STEPS(RULE_MOMENTUM)
         STEPS(RULE_NESTEROV)
@@ -71,18 +79,7 @@ static void IN(update)(int64_t n, void *theta, const void *g, const update_rule 
 #undef STEPS
 }
 
-/* The step of theta (rows, width), of rows ld apart, along g (rows, wide): momentum's, of either kind. */
-static void IN(update_rows)(int64_t rows, int64_t width, int64_t wide, const real *g, real *theta,
-                            int64_t ld, const IN(step) *step) {
-#define STEPS(KIND)                                                                                \
-    case KIND:                                                                                     \
-        for (; rows; rows--, g += wide, theta += ld)                                               \
-            for (int64_t j = 0; j < width; j += LANES)                                             \
-                IN(take_step)(KIND, LOAD(g + j) + 0, theta + j, width - j, step);                  \
-        break;
-    switch (step->kind) {
-        STEPS(RULE_MOMENTUM)
-        STEPS(RULE_NESTEROV)
-    }
-#undef STEPS
+static void IN(update)(int64_t n, void *theta, const void *g, const update_rule *rule) {
+    const IN(step) step = IN(step_of)(rule);
+    IN(update_rows)(1, n, n, g, theta, n, &step);
 }
