@@ -5,8 +5,8 @@ processor runs is taken, or the one that FASTBP_ISA names.
 
 BLAS makes no product of a network, of whatever size, for it has threads of its own, and its bits
 depend on them. What SciPy's OpenBLAS takes for the three products of a step, without zeros and on
-one thread, in units of what the own kernels take, on a core with one 512-bit multiply-add a cycle
-and on one with two:
+one thread, in units of what the own kernels take, on a core with one 512-bit multiply-add a cycle,
+on one with two, and on one with AVX2 alone, two of 256 bits a cycle:
 
     AVX-512                one a cycle     two
     32 x 128 x 784         1.05 to 1.55    1.60 to 1.99
@@ -16,11 +16,12 @@ and on one with two:
     512 x 2048 x 2048      1.02 to 1.08    0.88 to 1.14
     2048 x 4096 x 4096     0.94 to 1.01    0.77 to 0.88
 
-    AVX2
-    up to 128 x 512 x 512  1.07 to 1.8     1.11 to 1.64
-    256 x 1024 x 1024      0.92 to 1.04    1.01 to 1.05
-    512 x 2048 x 2048      0.92 to 1.04    0.86 to 0.99
-    2048 x 4096 x 4096     0.91 to 0.93    0.73 to 0.94
+    AVX2                                           AVX2 alone
+    up to 64 x 256 x 784   1.07 to 1.8     1.11 to 1.64    1.06 to 1.52
+    128 x 512 x 512        1.07 to 1.8     1.11 to 1.64    0.99 to 1.06
+    256 x 1024 x 1024      0.92 to 1.04    1.01 to 1.05    0.99 to 1.00
+    512 x 2048 x 2048      0.92 to 1.04    0.86 to 0.99    0.91 to 0.98
+    2048 x 4096 x 4096     0.91 to 0.93    0.73 to 0.94    0.87 to 0.94
 
 MKL 2026.2 took 1.02 to 1.35 on the first up to 512 x 2048 x 2048, beside an earlier version.
 """

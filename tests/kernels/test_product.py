@@ -58,6 +58,31 @@ def test_every_size_on_every_instruction_set(isa):
     assert result.returncode == 0, result.stderr
 
 
+# Beyond every crossover: blocks of A packed, panels of B packed and fetched, W turned.
+LARGE = """
+import numpy as np
+from fastbp.kernels import dense_backward, dense_forward, outer_sum
+rng = np.random.default_rng(0)
+for dtype, wide in ((np.float32, np.float64), (np.float64, np.longdouble)):
+    x, W, delta = (
+        rng.standard_normal(shape).astype(dtype) for shape in ((290, 530), (610, 530), (290, 610))
+    )
+    for got, a, b in (
+        (dense_forward(x, W), x, W.T),
+        (dense_backward(delta, W), delta, W),
+        (outer_sum(delta, x), delta.T, x),
+    ):
+        bound = a.shape[1] * np.finfo(dtype).eps * (np.abs(a) @ np.abs(b))
+        assert (np.abs(got - a.astype(wide) @ b.astype(wide)) <= bound).all(), (dtype, a.shape)
+"""
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_large_products_on_every_instruction_set(isa):
+    result = run(LARGE, isa=isa)
+    assert result.returncode == 0, result.stderr
+
+
 def test_the_best_instruction_set_is_taken():
     if not os.environ.get("FASTBP_ISA"):
         assert instruction_set() == instruction_sets()[0]
@@ -72,11 +97,12 @@ def test_an_unknown_instruction_set_is_refused(isa):
     assert result.stderr.splitlines()[-1] == f"fastbp.errors.ConfigError: {words}"
 
 
-def test_a_row_gets_the_same_bits_in_any_batch_of_two_or_more():
+@pytest.mark.parametrize("n_out", [33, 610])  # outputs: of the larger layer W is turned
+def test_a_row_gets_the_same_bits_in_any_batch_of_two_or_more(n_out):
     from fastbp.kernels import dense_forward
 
     rng = np.random.default_rng(1)
-    x, W = rng.standard_normal((70, 300)), rng.standard_normal((33, 300))
+    x, W = rng.standard_normal((150, 300)), rng.standard_normal((n_out, 300))
     whole = dense_forward(x, W)
-    for start, stop in ((0, 2), (5, 22), (16, 64), (20, 70), (68, 70)):
+    for start, stop in ((0, 2), (5, 22), (16, 64), (20, 70), (13, 146), (148, 150)):
         assert (dense_forward(x[start:stop].copy(), W) == whole[start:stop]).all()

@@ -1,6 +1,15 @@
 /* Products in tiles (tile_body.h), their operands packed where that pays: panels of B and blocks of
  * A. For one type and one instruction set. */
 
+#define LINE (64 / (int64_t)sizeof(real)) /* numbers that the caches hold together */
+
+/* Fetches `width` numbers of each of these rows into the second cache. */
+static inline void IN(fetch)(int64_t rows, int64_t width, const real *from, int64_t ld) {
+    for (; rows > 0; rows--, from += ld)
+        for (int64_t l = 0; l < width + LINE - 1; l += LINE)
+            __builtin_prefetch(from + (l < width ? l : width - 1), 0, 2);
+}
+
 /* C (m, n) from A (m, k) B (k, n), or Bᵀ, over one block of the depth, A by its strides. A panel of B
  * is packed where enough rows of A use it; its last columns, when they do not fill a register,
  * always. */
@@ -14,6 +23,9 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
     const int64_t room = turned ? DEPTH : STEP_DEPTH;
     const int widest = ending->h || k > room * COLUMNS / WIDEST ? COLUMNS : WIDEST;
     const int again = !ending->add && ending->kind < STEP; /* gives the same again */
+    /* of panels that are not whole lines, those which the processor fetches twice */
+    const int fetches = WIDTH % LINE != 0 && !turned && m >= FETCH_ROWS && k * n >= FETCH_LEAST;
+    const int64_t chunk = fetches ? FETCH_STEP : m;
     for (int64_t j = 0, nv; j < n; j += nv * LANES) {
         nv = IN(panel)(n - j, widest);
         int64_t wide = nv * LANES, left = n - j < wide ? n - j : wide, ld = ldb;
@@ -27,7 +39,14 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
         if (turned || left < wide || m >= PACK_ROWS)
             panel = packed, ld = wide;
         if (left == wide && ending->kind != MOMENTS) {
-            IN(tiles)(nv, m, k, A, a_row, a_col, panel, ld, C + j, ldc, bias, ending);
+            const int64_t next = n - j - wide < wide ? n - j - wide : wide;
+            for (int64_t i = 0; i < m; i += chunk) {
+                int64_t rows = m - i < chunk ? m - i : chunk, first = k * i / m;
+                if (fetches && next > 0)
+                    IN(fetch)(k * (i + rows) / m - first, next, B + first * ldb + j + wide, ldb);
+                IN(tiles)(nv, rows, k, A + i * a_row, a_row, a_col, panel, ld, C + i * ldc + j, ldc,
+                          bias, ending);
+            }
             continue;
         }
         const int64_t most = nv > COLUMNS ? WIDEST_ROWS : ROWS;
@@ -79,3 +98,4 @@ static void IN(in_blocks)(int64_t m, int64_t n, int64_t k, const real *A, int64_
             IN(in_tiles)(rows, n, depth, block, wide, 1, b, ldb, turned, c, ldc, &now);
         }
 }
+#undef LINE

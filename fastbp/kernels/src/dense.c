@@ -15,10 +15,12 @@
  * Packing B where it stands in rows costs 7 to 17% at 32 rows of A; from 96 on it gains up to 15% on
  * the second core, where a row of B is a multiple of 256 bytes; with AVX2 it gains from 64 on. With
  * blocks of A packed, E8 at 512 x 2048 x 2048, where the numbers of a column of delta lie 8 KB apart,
- * takes 0.84 (AVX-512) and 0.90 (AVX2) of the time. A panel of four registers, in tiles of six rows,
- * gains 6% over two of two, and nothing over as many of three. A step with momentum in the product's
- * tiles is 4 to 13% faster on the second core than along a gradient that is formed, from 784-128-10
- * on 32 examples to 784-1024-1024-10 on 64; dense.h has Adam's figures.
+ * takes 0.84 (AVX-512) and 0.90 (AVX2) of the time. On a core with AVX2 and 512 KB of L2, E6 at 256 x
+ * 1024 x 1024 takes 0.88 of the time where the next panel of B, whose rows are no whole cache lines, is
+ * fetched meanwhile; E1 of 128 rows or more 0.93 to 0.97 where W is turned, and so read once. A panel of
+ * four registers, in tiles of six rows, gains 6% over two of two, and nothing over as many of three. A
+ * step with momentum in the product's tiles is 4 to 13% faster on the second core than along a gradient
+ * that is formed, from 784-128-10 on 32 examples to 784-1024-1024-10 on 64; dense.h has Adam's figures.
  */
 #include "dense.h"
 
@@ -66,8 +68,12 @@ enum {
 /* Which way a product goes: the crossovers, as measured. There is none to BLAS; kernels/product.pyx
  * has the figures. */
 #define PACK_ROWS (ROWS == 8 ? 96 : 64) /* rows from which on panels of B are packed */
-#define BLOCK_LEAST 64                   /* rows from which on blocks of A are packed, */
-#define BLOCK_PANELS 10                  /* if so many panels of B use them */
+#define BLOCK_LEAST 64         /* rows from which on blocks of A are packed, */
+#define BLOCK_PANELS 10        /* if so many panels of B use them */
+#define FETCH_ROWS 256         /* rows from which on the next panel of B is fetched, */
+#define FETCH_LEAST (64 << 10) /* if B has so many numbers, */
+#define FETCH_STEP 24          /* while so many rows use this one */
+#define TURN_ROWS 128 /* rows of x from which on E1 turns W, not x, if it has BLOCK_PANELS of outputs */
 #define TURNING 6     /* rows whose multiply-adds take as long as turning what they multiply */
 #define SKIP_DEPTH 16  /* numbers of a row from which on zeros are looked for */
 #define KEEP_LEAST 512 /* numbers that E1 keeps for the next layer */

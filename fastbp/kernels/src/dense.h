@@ -19,9 +19,10 @@ typedef struct update_rule {
 } update_rule;
 
 /* Examples up to which weights step along a gradient that is not formed, in one block of the depth;
- * and by Adam, which is slower in the product's tiles than apart (1.05 to 1.2 times for 32 to 128
- * examples, steps of networks 0.97 to 1.16 times for 2 to 128), but not along one example, where a
- * step at 784-128-10 takes 0.8 of the time, and one with momentum 0.64. */
+ * and by Adam, which is slower in the product's tiles than apart (with AVX-512 1.05 to 1.2 times for 32
+ * to 128 examples, and steps of networks 0.97 to 1.16 times for 2 to 128; with AVX2 these 1.01 to 1.18
+ * for 32 to 200), but not along one example, where a step at 784-128-10 takes 0.8 of the time, and one
+ * with momentum 0.64. */
 #define STEP_DEPTH 512
 #define ADAM_DEPTH 1
 

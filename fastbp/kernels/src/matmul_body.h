@@ -53,7 +53,9 @@ static void IN(by_transposed)(int64_t m, int64_t n, int64_t k, const real *A, in
     if (IN(skips)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending))
         return;
     int64_t m_lanes = (m + LANES - 1) / LANES * LANES, n_lanes = (n + LANES - 1) / LANES * LANES;
-    if (ending->add || m_lanes * (n * k + TURNING * (n + k)) <= n_lanes * k * (m + TURNING))
+    int turns_B = m >= TURN_ROWS && n >= BLOCK_PANELS * WIDTH;
+    if (ending->add ||
+        (!turns_B && m_lanes * (n * k + TURNING * (n + k)) <= n_lanes * k * (m + TURNING)))
         IN(by_depth)(m, n, k, A, lda, B, ldb, C, ldc, in, kept, ending);
     else
         IN(in_blocks)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending);
