@@ -47,8 +47,10 @@ enum {
 
 /* A register of products, rounded before it is added to others: of a b + c d GCC rounds now one and
  * now the other first, in copies of one function, and bits would hang on where a register begins. */
-#if defined(__x86_64__)
+#if LEVELS == 2
 #define ROUNDED(register) __asm__("" : "+v"(register))
+#elif LEVELS == 1
+#define ROUNDED(register) __asm__("" : "+x"(register))
 #else
 #define ROUNDED(register) __asm__("" : "+m"(register))
 #endif
@@ -108,10 +110,9 @@ void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
 #define EDGES_4(NV) EDGE(3, NV) EDGES_3(NV)
 #define EDGES_3(NV) EDGE(2, NV) EDGE(1, NV)
 
-#if defined(__x86_64__)
+#if LEVELS == 2
 
-#pragma GCC push_options
-#pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
+BEGIN_TARGET("arch=x86-64-v4,prefer-vector-width=512")
 #define ROWS 8 /* 24 of the 32 registers add up */
 #define WIDEST 4
 #define WIDEST_ROWS 6 /* 24 too */
@@ -121,10 +122,12 @@ void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
 #define SKIP_UNIT 1
 #define ISA(name) name##_v4
 #include "dense_types.h"
-#pragma GCC pop_options
+END_TARGET
 
-#pragma GCC push_options
-#pragma GCC target("arch=x86-64-v3")
+#endif
+#if LEVELS >= 1
+
+BEGIN_TARGET("arch=x86-64-v3")
 #define ROWS 4 /* 12 of 16 */
 #define WIDEST 3
 #define WIDEST_ROWS ROWS
@@ -133,7 +136,7 @@ void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
 #define SKIP_UNIT 2
 #define ISA(name) name##_v3
 #include "dense_types.h"
-#pragma GCC pop_options
+END_TARGET
 
 #endif
 
@@ -152,8 +155,10 @@ void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
      update_##type##_##isa,     largest_##type##_##isa,    squares_##type##_##isa}
 #define INSTANCE(name, isa) {name, {TYPE_(f32, isa), TYPE_(f64, isa)}}
 static const dense_isa instances[] = {
-#if defined(__x86_64__)
+#if LEVELS == 2
     INSTANCE("x86-64-v4", v4),
+#endif
+#if LEVELS >= 1
     INSTANCE("x86-64-v3", v3),
     INSTANCE("x86-64", base),
 #else

@@ -6,6 +6,7 @@
 #ifndef FASTBP_EVERY_ISA_H
 #define FASTBP_EVERY_ISA_H
 
+#include "compiler.h"
 #include "inlined.h"
 #include "isa.h"
 
@@ -19,24 +20,31 @@
 #define BASE_FUSED 0
 #endif
 
-#if defined(__x86_64__)
+#define COMPILED(name, body, parameters, arguments, fused)                                          \
+    static void name parameters { body(UNPACKED arguments, fused); }
+#define IN_V3(...) __attribute__((target("arch=x86-64-v3"))) COMPILED(__VA_ARGS__)
+
+#if LEVELS == 2
+#define IN_V4(...)                                                                                 \
+    __attribute__((target("arch=x86-64-v4,prefer-vector-width=512"))) COMPILED(__VA_ARGS__)
+#define CHOSEN(name, level) (level == 2 ? name##_v4 : level == 1 ? name##_v3 : name##_base)
+#else
+#define IN_V4(...)
+#define CHOSEN(name, level) (level == 1 ? name##_v3 : name##_base)
+#endif
+
+#if LEVELS
 #define EVERY_ISA_(name, body, parameters, arguments)                                              \
-    __attribute__((target("arch=x86-64-v4,prefer-vector-width=512"))) static void name##_v4        \
-        parameters {                                                                               \
-        body(UNPACKED arguments, 1);                                                               \
-    }                                                                                              \
-    __attribute__((target("arch=x86-64-v3"))) static void name##_v3 parameters {                   \
-        body(UNPACKED arguments, 1);                                                               \
-    }                                                                                              \
-    static void name##_base parameters { body(UNPACKED arguments, BASE_FUSED); }                   \
+    IN_V4(name##_v4, body, parameters, arguments, 1)                                               \
+    IN_V3(name##_v3, body, parameters, arguments, 1)                                               \
+    COMPILED(name##_base, body, parameters, arguments, BASE_FUSED)                                 \
     static void name parameters {                                                                  \
         int level = isa_level();                                                                   \
-        (level == 2 ? name##_v4 : level == 1 ? name##_v3 : name##_base) arguments;                 \
+        CHOSEN(name, level) arguments;                                                             \
     }
 #else
 #define EVERY_ISA_(name, body, parameters, arguments)                                              \
-    static void name##_base parameters { body(UNPACKED arguments, BASE_FUSED); }                   \
-    static void name parameters { name##_base arguments; }
+    COMPILED(name, body, parameters, arguments, BASE_FUSED)
 #endif
 
 #endif

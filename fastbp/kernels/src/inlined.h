@@ -1,4 +1,4 @@
-/* What GCC has to be told about functions that are to become vector code. */
+/* What compilers have to be told about functions that are to become vector code. */
 #ifndef FASTBP_INLINED_H
 #define FASTBP_INLINED_H
 

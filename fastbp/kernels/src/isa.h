@@ -5,14 +5,20 @@
 #ifndef FASTBP_ISA_H
 #define FASTBP_ISA_H
 
+#include "compiler.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 /* What the processor runs. 2: x86-64-v4, 1: x86-64-v3, 0: what the compiler takes as baseline. */
 static inline int isa_best(void) {
-#if defined(__x86_64__)
+#if LEVELS == 2
     __builtin_cpu_init();
     return __builtin_cpu_supports("x86-64-v4") ? 2 : __builtin_cpu_supports("x86-64-v3") ? 1 : 0;
+#elif LEVELS == 1 /* by what there is first in v3: old versions of clang know no levels */
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi2");
 #else
     return 0;
 #endif

@@ -4,8 +4,7 @@
 /* Sums of four registers' numbers. */
 static inline __attribute__((always_inline)) void IN(sums_of_4)(const IN(reg) s[4], real sum[4]) {
 #define ADD_UP(a, b, s)                                                                            \
-    (__builtin_shuffle(a, b, (IN(lanes)){EACH_LANE(LOW, s)}) +                                     \
-     __builtin_shuffle(a, b, (IN(lanes)){EACH_LANE(HIGH, s)}))
+    (SHUFFLED(IN(lanes), a, b, EACH_LANE(LOW, s)) + SHUFFLED(IN(lanes), a, b, EACH_LANE(HIGH, s)))
     IN(reg) low = ADD_UP(s[0], s[1], 1), high = ADD_UP(s[2], s[3], 1);
 #if LANES == 2
     sum[0] = low[0], sum[1] = low[1], sum[2] = high[0], sum[3] = high[1];
@@ -36,24 +35,24 @@ static void IN(inner_products)(int64_t n, int64_t k, const real *a, const real *
         if (k >= LANES) {
             IN(reg) s[4] = {{0}}, t[4] = {{0}};
             for (; p + 2 * LANES <= k; p += 2 * LANES)
-#pragma GCC unroll 4
+                UNROLL(4)
                 for (int r = 0; r < 4; r++) {
                     s[r] += LOAD(a + p) * LOAD(row[r] + p);
                     t[r] += LOAD(a + p + LANES) * LOAD(row[r] + p + LANES);
                 }
             if (p + LANES <= k) {
-#pragma GCC unroll 4
+                UNROLL(4)
                 for (int r = 0; r < 4; r++)
                     s[r] += LOAD(a + p) * LOAD(row[r] + p);
                 p += LANES;
             }
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int r = 0; r < 4; r++)
                 s[r] += t[r];
             IN(sums_of_4)(s, sum);
         }
         for (; p < k; p++)
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int r = 0; r < 4; r++)
                 sum[r] += a[p] * row[r][p];
         for (int r = 0; r < rows; r++) {

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "compiler.h"
 #include "inlined.h"
 
 typedef double four_doubles __attribute__((vector_size(32), aligned(8), may_alias));
@@ -35,14 +36,14 @@ INLINED double sum_of_row(const double *x, int64_t n) {
     typedef bits index_##type __attribute__((vector_size(4 * sizeof(real))));                      \
     /* Turns a square of numbers over: row i becomes column i. */                                  \
     INLINED void turn_4_##type(four_##type r[4]) {                                                 \
-        const index_##type even = {0, 4, 2, 6}, odd = {1, 5, 3, 7};                                \
-        const index_##type front = {0, 1, 4, 5}, back = {2, 3, 6, 7};                              \
-        four_##type a = __builtin_shuffle(r[0], r[1], even);                                       \
-        four_##type b = __builtin_shuffle(r[0], r[1], odd);                                        \
-        four_##type c = __builtin_shuffle(r[2], r[3], even);                                       \
-        four_##type d = __builtin_shuffle(r[2], r[3], odd);                                        \
-        r[0] = __builtin_shuffle(a, c, front), r[1] = __builtin_shuffle(b, d, front);              \
-        r[2] = __builtin_shuffle(a, c, back), r[3] = __builtin_shuffle(b, d, back);                \
+        four_##type a = SHUFFLED(index_##type, r[0], r[1], 0, 4, 2, 6);                            \
+        four_##type b = SHUFFLED(index_##type, r[0], r[1], 1, 5, 3, 7);                            \
+        four_##type c = SHUFFLED(index_##type, r[2], r[3], 0, 4, 2, 6);                            \
+        four_##type d = SHUFFLED(index_##type, r[2], r[3], 1, 5, 3, 7);                            \
+        r[0] = SHUFFLED(index_##type, a, c, 0, 1, 4, 5);                                           \
+        r[1] = SHUFFLED(index_##type, b, d, 0, 1, 4, 5);                                           \
+        r[2] = SHUFFLED(index_##type, a, c, 2, 3, 6, 7);                                           \
+        r[3] = SHUFFLED(index_##type, b, d, 2, 3, 6, 7);                                           \
     }                                                                                              \
     INLINED void larger_##type(lanes_##type *best, const real *x) {                                \
         lanes_##type next = *(const lanes_##type *)x;                                              \

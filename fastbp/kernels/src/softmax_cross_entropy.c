@@ -20,7 +20,7 @@
 #define ROWS 64   /* rows of a block, at most */
 #define NARROW 32 /* columns up to which rows stand side by side */
 #define LANES 16  /* rows side by side: two vectors of the widest kind, which wait less than one */
-#define EACH_LANE _Pragma("GCC unroll 2") for (int i = 0; i < LANES; i++)
+#define EACH_LANE UNROLL(2) for (int i = 0; i < LANES; i++)
 
 /* e = exp(e) for n numbers <= 0. */
 INLINED void exponentials(double *e, int64_t n, int fused) {
@@ -131,11 +131,11 @@ INLINED void TYPED(turn)(const real *const a[LANES], int64_t n, real columns[][L
     for (; squares && j + 4 <= n; j += 4)
         for (int i = 0; i < LANES; i += 4) {
             TYPED(four) r[4];
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int k = 0; k < 4; k++)
                 r[k] = *(const TYPED(four) *)(a[i + k] + j);
             TYPED(turn_4)(r);
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int k = 0; k < 4; k++)
                 *(TYPED(four) *)&columns[j + k][i] = r[k];
         }
@@ -152,11 +152,11 @@ INLINED void TYPED(turn_back)(const real columns[][LANES], int64_t rows, int64_t
     for (; squares && rows == LANES && j + 4 <= n; j += 4)
         for (int i = 0; i < LANES; i += 4) {
             TYPED(four) r[4];
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int k = 0; k < 4; k++)
                 r[k] = *(const TYPED(four) *)&columns[j + k][i];
             TYPED(turn_4)(r);
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int k = 0; k < 4; k++)
                 *(TYPED(four) *)(a + (i + k) * ld + j) = r[k];
         }

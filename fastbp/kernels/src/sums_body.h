@@ -65,7 +65,7 @@ static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, in
             for (int64_t j = 0; j < width; j += LANES) {
                 real row[LANES] __attribute__((aligned(64)));
                 STORE(row, IN(sum_rows)(rows, delta + j, ld_delta, width - j));
-#pragma GCC unroll 1
+                ROLLED
                 for (int l = 0; l < LANES; l++)
                     total[j + l] += row[l];
             }

@@ -62,14 +62,14 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
     IN(reg) c[ROWS][WIDEST], b[WIDEST];
     const real *half = A + 4 * a_row;
 #define EACH_REGISTER                                                                              \
-    _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++)                                        \
-        _Pragma("GCC unroll 8") for (int v = 0; v < nv; v++)
+    UNROLL(16) for (int i = 0; i < rows; i++)                                        \
+        UNROLL(8) for (int v = 0; v < nv; v++)
 #define EACH_ROW(DO)                                                                               \
     {                                                                                              \
         real *to = C;                                                                              \
-        _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++, to += ldc) {                       \
+        UNROLL(16) for (int i = 0; i < rows; i++, to += ldc) {                       \
             OPAQUE(to);                                                                            \
-            _Pragma("GCC unroll 8") for (int v = 0; v < nv; v++) DO;                               \
+            UNROLL(8) for (int v = 0; v < nv; v++) DO;                               \
         }                                                                                          \
     }
 #define FINISH(KIND)                                                                               \
@@ -84,13 +84,13 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
     EACH_ROW(__builtin_prefetch(to + v * LANES, 1))
     EACH_REGISTER c[i][v] = (IN(reg)){0};
     for (int64_t p = 0; p < k; p++, A += a_col, half += a_col, B += ldb) {
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int v = 0; v < nv; v++)
             b[v] = LOAD(B + v * LANES);
-#pragma GCC unroll 16
+        UNROLL(16)
         for (int i = 0; i < rows; i++) {
             real a = i < 4 ? A[i * a_row] : half[(i - 4) * a_row];
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int v = 0; v < nv; v++)
                 c[i][v] += a * b[v];
         }
@@ -98,7 +98,7 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
     if (ending->add)
         EACH_ROW(c[i][v] += LOAD(to + v * LANES))
     if (ending->kind == AFFINE) {
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int v = 0; v < nv; v++)
             b[v] = IN(bias_at)(bias ? bias + v * LANES : NULL, LANES);
     }
@@ -111,7 +111,7 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
     }
     if (column_sums) {
         EACH_REGISTER if (i) c[0][v] += c[i][v];
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int v = 0; v < nv; v++)
             STORE(column_sums + v * LANES, c[0][v]);
     }
@@ -203,7 +203,7 @@ static void IN(turn)(int64_t width, int64_t wide, int64_t depth, const real *fro
             const real *at = from + l * ld + q;
             IN(reg) r[LANES];
             if (some == LANES) {
-#pragma GCC unroll 16
+                UNROLL(16)
                 for (int i = 0; i < LANES; i++)
                     r[i] = i < rows ? LOAD(at + i * ld) : (IN(reg)){0};
             } else {
@@ -211,7 +211,7 @@ static void IN(turn)(int64_t width, int64_t wide, int64_t depth, const real *fro
                     r[i] = i < rows ? IN(load_part)(at + i * ld, some) : (IN(reg)){0};
             }
             IN(transpose)(r);
-#pragma GCC unroll 16
+            UNROLL(16)
             for (int i = 0; i < LANES; i++)
                 if (i < some)
                     STORE(to + (q + i) * wide + l, r[i]);
@@ -279,12 +279,12 @@ static void IN(turn_back)(int64_t n, int64_t width, int64_t wide, const real *su
             int64_t rows = width - j < LANES ? width - j : LANES;
             real *c = C + j * ldc + i;
             IN(reg) r[LANES];
-#pragma GCC unroll 16
+            UNROLL(16)
             for (int l = 0; l < LANES; l++)
                 r[l] = l < some ? LOAD(sums + (i + l) * wide + j) : (IN(reg)){0};
             IN(transpose)(r);
             if (some == LANES && rows == LANES && !add) {
-#pragma GCC unroll 16
+                UNROLL(16)
                 for (int l = 0; l < LANES; l++)
                     STORE(c + l * ldc, r[l]);
                 continue;

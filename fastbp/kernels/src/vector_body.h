@@ -13,7 +13,7 @@ static inline __attribute__((always_inline)) IN(reg) IN(load_part)(const real *p
     real part[LANES] __attribute__((aligned(BYTES)));
     if (some >= LANES)
         return LOAD(p);
-#pragma GCC unroll 1 /* and so a vector under a mask, where there are such */
+    ROLLED /* and so a vector under a mask, where there are such */
     for (int l = 0; l < LANES; l++)
         part[l] = l < (int)some ? p[l] : 0;
     return LOAD(part);
@@ -26,7 +26,7 @@ static inline __attribute__((always_inline)) void IN(store_part)(real *p, IN(reg
         return;
     }
     STORE(part, r);
-#pragma GCC unroll 1
+    ROLLED
     for (int l = 0; l < LANES; l++)
         if (l < (int)some)
             p[l] = part[l];
@@ -101,10 +101,10 @@ static inline __attribute__((always_inline)) IN(reg) IN(quotient)(IN(reg) a, IN(
 #define LOW(l, s) ((l) & (s) ? LANES + (l) - (s) : (l))
 #define HIGH(l, s) ((l) & (s) ? LANES + (l) : (l) + (s))
 #define EXCHANGE(s)                                                                                \
-    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) if (!(i & (s))) {                     \
+    UNROLL(16) for (int i = 0; i < LANES; i++) if (!(i & (s))) {                     \
         IN(reg) a = r[i], b = r[i + (s)];                                                          \
-        r[i] = __builtin_shuffle(a, b, (IN(lanes)){EACH_LANE(LOW, s)});                            \
-        r[i + (s)] = __builtin_shuffle(a, b, (IN(lanes)){EACH_LANE(HIGH, s)});                     \
+        r[i] = SHUFFLED(IN(lanes), a, b, EACH_LANE(LOW, s));                                       \
+        r[i + (s)] = SHUFFLED(IN(lanes), a, b, EACH_LANE(HIGH, s));                                \
     }
 static inline __attribute__((always_inline)) void IN(transpose)(IN(reg) r[LANES]) {
 #if LANES >= 16

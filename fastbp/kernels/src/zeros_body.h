@@ -106,7 +106,7 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
             }                                                                                      \
         }                                                                                          \
     }
-#define EACH(v) _Pragma("GCC unroll 16") for (int v = 0; v < nv; v++)
+#define EACH(v) UNROLL(16) for (int v = 0; v < nv; v++)
 /* How many numbers of register v lie in C: all, but for the last unit's, where it may be none. */
 #define SOME(v) (v < nv - SKIP_UNIT || width - v * LANES > LANES ? LANES : width - v * LANES)
 #define FINISH(KIND)                                                                               \
