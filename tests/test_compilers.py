@@ -8,7 +8,7 @@ import pytest
 
 import fastbp as bp
 
-SOURCES = sorted((Path(__file__).parents[2] / "fastbp" / "kernels" / "src").glob("*.c"))
+SOURCES = sorted((Path(__file__).parents[1] / "fastbp" / "kernels" / "src").glob("*.c"))
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
