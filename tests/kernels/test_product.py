@@ -102,7 +102,7 @@ def test_a_row_gets_the_same_bits_in_any_batch_of_two_or_more(n_out):
     from fastbp.kernels import dense_forward
 
     rng = np.random.default_rng(1)
-    x, W = rng.standard_normal((150, 300)), rng.standard_normal((n_out, 300))
+    x, W = rng.standard_normal((290, 300)), rng.standard_normal((n_out, 300))
     whole = dense_forward(x, W)
-    for start, stop in ((0, 2), (5, 22), (16, 64), (20, 70), (13, 146), (148, 150)):
+    for start, stop in ((0, 2), (5, 22), (16, 64), (20, 70), (13, 146), (288, 290)):
         assert (dense_forward(x[start:stop].copy(), W) == whole[start:stop]).all()

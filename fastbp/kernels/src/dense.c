@@ -70,13 +70,15 @@ enum {
 /* Which way a product goes: the crossovers, as measured. There is none to BLAS; kernels/product.pyx
  * has the figures. */
 #define PACK_ROWS (ROWS == 8 ? 96 : 64) /* rows from which on panels of B are packed */
-#define BLOCK_LEAST 64         /* rows from which on blocks of A are packed, */
-#define BLOCK_PANELS 10        /* if so many panels of B use them */
-#define FETCH_ROWS 256         /* rows from which on the next panel of B is fetched, */
-#define FETCH_LEAST (64 << 10) /* if B has so many numbers, */
-#define FETCH_STEP 24          /* while so many rows use this one */
-#define TURN_ROWS 128 /* rows of x from which on E1 turns W, not x, if it has BLOCK_PANELS of outputs */
-#define TURNING 6     /* rows whose multiply-adds take as long as turning what they multiply */
+#define BLOCK_LEAST 64                   /* rows from which on blocks of A are packed, */
+#define BLOCK_PANELS 10                  /* if so many panels of B use them */
+#define FETCH_ROWS 256                   /* rows from which on the next panel of B is fetched, */
+#define FETCH_LEAST (64 << 10)           /* if B has so many numbers, */
+#define FETCH_STEP 24                    /* while so many rows use this one */
+/* Rows of x from which on E1 turns W, not x, if it has BLOCK_PANELS of outputs: with AVX-512, where it
+ * was not measured, those that make turning W no more work than turning x for each CHUNK of outputs. */
+#define TURN_ROWS (ROWS == 8 ? CHUNK : 128)
+#define TURNING 6      /* rows whose multiply-adds take as long as turning what they multiply */
 #define SKIP_DEPTH 16  /* numbers of a row from which on zeros are looked for */
 #define KEEP_LEAST 512 /* numbers that E1 keeps for the next layer */
 
