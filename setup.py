@@ -27,6 +27,7 @@ DIRECTIVES = {
 # The two flags beside -O3 change no value: nobody reads errno after sqrt, no floating-point trap is
 # set. Without them GCC vectorises neither Adam nor loops with a comparison in them, as in exp.h.
 COMPILE_ARGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g" if DEBUG else "-g0"]
+AT_ONCE = {"build_ext": {"parallel": min(4, os.cpu_count() or 1)}}  # compilers
 
 KERNELS = Path("fastbp/kernels")
 OWN = {"product": ["dense.c"], "threads": ["limit.c", "pool.c", "workspace.c"]}
@@ -56,4 +57,4 @@ def extension(source: Path) -> Extension:
     return ext
 
 
-setup(ext_modules=[extension(source) for source in sorted(KERNELS.glob("*.pyx"))])
+setup(ext_modules=[extension(pyx) for pyx in sorted(KERNELS.glob("*.pyx"))], options=AT_ONCE)

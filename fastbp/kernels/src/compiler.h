@@ -14,9 +14,11 @@
 
 #define PRAGMA(text) _Pragma(#text)
 
-/* Between them functions are compiled for these instruction sets.
+/* BEGIN_TARGET, END_TARGET: functions between them are compiled for these instruction sets.
  * SHUFFLED: the numbers of vectors a and b at these places, b's counted on from a's; `index` is a
- * vector of integers of their size. */
+ * vector of integers of their size.
+ * UNROLL, ROLLED, INDEPENDENT: of the loop that follows, as many times as it runs; not at all; no
+ * number is written that another turn reads. */
 #ifdef __clang__
 #define BEGIN_TARGET(sets)                                                                         \
     PRAGMA(clang attribute push(__attribute__((target(sets))), apply_to = function))

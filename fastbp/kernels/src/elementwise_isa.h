@@ -13,7 +13,7 @@
     INLINED void all_chunks_##type(int64_t n, const real *x, real *y, int fused) {                 \
         real limit = LIMIT;                                                                        \
         OPAQUE(limit);                                                                             \
-        INDEPENDENT for (int64_t i = 0; i < n; i++) {                                     \
+        INDEPENDENT for (int64_t i = 0; i < n; i++) {                                              \
             real t = x[i] > limit ? limit : x[i]; /* NaN stays NaN */                              \
             y[i] = FUNCTION(t < -limit ? -limit : t, fused);                                       \
         }                                                                                          \

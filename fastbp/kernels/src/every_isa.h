@@ -20,7 +20,7 @@
 #define BASE_FUSED 0
 #endif
 
-#define COMPILED(name, body, parameters, arguments, fused)                                          \
+#define COMPILED(name, body, parameters, arguments, fused)                                         \
     static void name parameters { body(UNPACKED arguments, fused); }
 #define IN_V3(...) __attribute__((target("arch=x86-64-v3"))) COMPILED(__VA_ARGS__)
 

@@ -44,9 +44,10 @@ static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
     }
 }
 
-/* C (m, n) from A (m, k) Bᵀ, by whichever takes less: A and C turned, or B. Multiply-adds of whole
- * registers are counted; turning a number costs as much as TURNING rows of multiply-adds. What is
- * to be added to C always goes one way, since only one of them adds it up first. */
+/* C (m, n) from A (m, k) Bᵀ, by whichever takes less: A and C turned, or B, as where many rows of A
+ * would read all of B again and again. Elsewhere multiply-adds of whole registers are counted; turning a
+ * number costs as much as TURNING rows of multiply-adds. What is to be added to C always goes one way,
+ * since only one of them adds it up first. */
 static void IN(by_transposed)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda,
                               const real *B, int64_t ldb, real *C, int64_t ldc, IN(held) *in,
                               const real *kept, const IN(ending) *ending) {
