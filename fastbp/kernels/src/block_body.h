@@ -23,7 +23,7 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
     const int64_t room = turned ? DEPTH : STEP_DEPTH;
     const int widest = ending->h || k > room * COLUMNS / WIDEST ? COLUMNS : WIDEST;
     const int again = !ending->add && ending->kind < STEP; /* gives the same again */
-    /* of panels that are not whole lines, those which the processor fetches twice */
+    /* A row that ends within a line brings part of the next panel's, which would have to come again. */
     const int fetches = WIDTH % LINE != 0 && !turned && m >= FETCH_ROWS && k * n >= FETCH_LEAST;
     const int64_t chunk = fetches ? FETCH_STEP : m;
     for (int64_t j = 0, nv; j < n; j += nv * LANES) {

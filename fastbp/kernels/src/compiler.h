@@ -2,8 +2,8 @@
 #ifndef FASTBP_COMPILER_H
 #define FASTBP_COMPILER_H
 
-/* How many levels of x86-64 there is code for beyond the baseline: v3 and v4. clang's is for v3: it
- * knows no v4 that prefers 512 bits, and what it would make of that was never run. */
+/* How many levels of x86-64 there is code for beyond the baseline: v3 and v4. From clang it is v3 alone:
+ * version 14 has no prefer-vector-width, and what it makes of v4 was never run. */
 #if !defined(__x86_64__)
 #define LEVELS 0
 #elif defined(__clang__)

@@ -16,11 +16,12 @@
  * the second core, where a row of B is a multiple of 256 bytes; with AVX2 it gains from 64 on. With
  * blocks of A packed, E8 at 512 x 2048 x 2048, where the numbers of a column of delta lie 8 KB apart,
  * takes 0.84 (AVX-512) and 0.90 (AVX2) of the time. On a core with AVX2 and 512 KB of L2, E6 at 256 x
- * 1024 x 1024 takes 0.88 of the time where the next panel of B, whose rows are no whole cache lines, is
- * fetched meanwhile; E1 of 128 rows or more 0.93 to 0.97 where W is turned, and so read once. A panel of
- * four registers, in tiles of six rows, gains 6% over two of two, and nothing over as many of three. A
- * step with momentum in the product's tiles is 4 to 13% faster on the second core than along a gradient
- * that is formed, from 784-128-10 on 32 examples to 784-1024-1024-10 on 64; dense.h has Adam's figures.
+ * 1024 x 1024 takes 0.88 to 0.93 of the time where the next panel of B, whose rows are no whole cache
+ * lines, is fetched meanwhile; E1 of 128 rows or more 0.92 to 0.98 where W is turned, and read once for
+ * all of them, from 128 x 256 x 784 to 512 x 2048 x 2048. A panel of four registers, in tiles of six
+ * rows, gains 6% over two of two, and nothing over as many of three. A step with momentum in the
+ * product's tiles is 4 to 13% faster on the second core than along a gradient that is formed, from
+ * 784-128-10 on 32 examples to 784-1024-1024-10 on 64; dense.h has Adam's figures.
  */
 #include "dense.h"
 
@@ -32,6 +33,7 @@
 #include <immintrin.h>
 #endif
 
+#include "compiler.h"
 #include "isa.h"
 #include "workspace.h"
 
@@ -75,9 +77,9 @@ enum {
 #define FETCH_ROWS 256                   /* rows from which on the next panel of B is fetched, */
 #define FETCH_LEAST (64 << 10)           /* if B has so many numbers, */
 #define FETCH_STEP 24                    /* while so many rows use this one */
-/* Rows of x from which on E1 turns W, not x, if it has BLOCK_PANELS of outputs: with AVX-512, where it
- * was not measured, those that make turning W no more work than turning x for each CHUNK of outputs. */
-#define TURN_ROWS (ROWS == 8 ? CHUNK : 128)
+/* Rows of x from which on E1 turns W, not x, if it has BLOCK_PANELS of outputs: not with AVX-512, where
+ * that was not measured. */
+#define TURN_ROWS (ROWS == 8 ? INT64_MAX : 128)
 #define TURNING 6      /* rows whose multiply-adds take as long as turning what they multiply */
 #define SKIP_DEPTH 16  /* numbers of a row from which on zeros are looked for */
 #define KEEP_LEAST 512 /* numbers that E1 keeps for the next layer */

@@ -15,7 +15,7 @@ static inline int isa_best(void) {
 #if LEVELS == 2
     __builtin_cpu_init();
     return __builtin_cpu_supports("x86-64-v4") ? 2 : __builtin_cpu_supports("x86-64-v3") ? 1 : 0;
-#elif LEVELS == 1 /* by what there is first in v3: old versions of clang know no levels */
+#elif LEVELS == 1 /* clang 14 knows no levels: by what came to processors with v3 */
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __builtin_cpu_supports("bmi2");

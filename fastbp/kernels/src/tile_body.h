@@ -62,14 +62,14 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
     IN(reg) c[ROWS][WIDEST], b[WIDEST];
     const real *half = A + 4 * a_row;
 #define EACH_REGISTER                                                                              \
-    UNROLL(16) for (int i = 0; i < rows; i++)                                        \
+    UNROLL(16) for (int i = 0; i < rows; i++)                                                      \
         UNROLL(8) for (int v = 0; v < nv; v++)
 #define EACH_ROW(DO)                                                                               \
     {                                                                                              \
         real *to = C;                                                                              \
-        UNROLL(16) for (int i = 0; i < rows; i++, to += ldc) {                       \
+        UNROLL(16) for (int i = 0; i < rows; i++, to += ldc) {                                     \
             OPAQUE(to);                                                                            \
-            UNROLL(8) for (int v = 0; v < nv; v++) DO;                               \
+            UNROLL(8) for (int v = 0; v < nv; v++) DO;                                             \
         }                                                                                          \
     }
 #define FINISH(KIND)                                                                               \

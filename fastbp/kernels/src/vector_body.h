@@ -101,7 +101,7 @@ static inline __attribute__((always_inline)) IN(reg) IN(quotient)(IN(reg) a, IN(
 #define LOW(l, s) ((l) & (s) ? LANES + (l) - (s) : (l))
 #define HIGH(l, s) ((l) & (s) ? LANES + (l) : (l) + (s))
 #define EXCHANGE(s)                                                                                \
-    UNROLL(16) for (int i = 0; i < LANES; i++) if (!(i & (s))) {                     \
+    UNROLL(16) for (int i = 0; i < LANES; i++) if (!(i & (s))) {                                   \
         IN(reg) a = r[i], b = r[i + (s)];                                                          \
         r[i] = SHUFFLED(IN(lanes), a, b, EACH_LANE(LOW, s));                                       \
         r[i + (s)] = SHUFFLED(IN(lanes), a, b, EACH_LANE(HIGH, s));                                \
