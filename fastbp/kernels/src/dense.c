@@ -17,8 +17,9 @@
  * blocks of A packed, E8 at 512 x 2048 x 2048, where the numbers of a column of delta lie 8 KB apart,
  * takes 0.84 (AVX-512) and 0.90 (AVX2) of the time. On a core with AVX2 and 512 KB of L2, E6 at 256 x
  * 1024 x 1024 takes 0.88 to 0.93 of the time where the next panel of B, whose rows are no whole cache
- * lines, is fetched meanwhile; E1 of 128 rows or more 0.92 to 0.98 where W is turned, and read once for
- * all of them, from 128 x 256 x 784 to 512 x 2048 x 2048. A panel of four registers, in tiles of six
+ * lines, is fetched meanwhile. Where E1 turns W, and reads it once for all rows, it takes 0.92 to 0.98
+ * with AVX2, from 128 x 256 x 784 to 512 x 2048 x 2048; with AVX-512 1.00 to 1.03 at 128 rows, but at
+ * 256 x 1024 x 1024 0.98, at 256 x 2048 x 2048 0.87, at 512 x 2048 x 2048 0.73 to 0.90. A panel of four registers, in tiles of six
  * rows, gains 6% over two of two, and nothing over as many of three. A step with momentum in the
  * product's tiles is 4 to 13% faster on the second core than along a gradient that is formed, from
  * 784-128-10 on 32 examples to 784-1024-1024-10 on 64; dense.h has Adam's figures.
@@ -77,9 +78,7 @@ enum {
 #define FETCH_ROWS 256                   /* rows from which on the next panel of B is fetched, */
 #define FETCH_LEAST (64 << 10)           /* if B has so many numbers, */
 #define FETCH_STEP 24                    /* while so many rows use this one */
-/* Rows of x from which on E1 turns W, not x, if it has BLOCK_PANELS of outputs: not with AVX-512, where
- * that was not measured. */
-#define TURN_ROWS (ROWS == 8 ? INT64_MAX : 128)
+#define TURN_ROWS (ROWS == 8 ? 256 : 128) /* from which on E1 turns W, for BLOCK_PANELS of outputs */
 #define TURNING 6      /* rows whose multiply-adds take as long as turning what they multiply */
 #define SKIP_DEPTH 16  /* numbers of a row from which on zeros are looked for */
 #define KEEP_LEAST 512 /* numbers that E1 keeps for the next layer */
