@@ -128,3 +128,31 @@ def test_ctrl_c_in_a_long_epoch_of_small_steps_comes_between_two(interrupted):
     steps, same = interrupted(INTERRUPTED, 0.2).stdout.split()
     assert int(steps) > 0
     assert same == "True"
+
+
+def test_ctrl_c_while_waiting_for_another_threads_step(interrupted):
+    """What waited has changed nothing, and the network goes on afterwards."""
+    code = """
+import threading
+import numpy as np, fastbp as bp
+entered, leave = threading.Event(), threading.Event()
+class Waits(bp.ReLU):
+    def forward(self, params, x, y, ctx):
+        entered.set()
+        leave.wait()
+        np.maximum(x, 0, out=y)
+net = bp.Network(4, [bp.Dense(8), Waits(), bp.Dense(3)], rng=0)
+X, y = np.eye(4, dtype="float32"), [0, 1, 2, 0]
+other = threading.Thread(target=lambda: net.step(X, y, bp.SGD(0.1)))
+other.start()
+entered.wait()
+print("ready", flush=True)
+try:
+    net.step(X, y, bp.SGD(0.1))
+except KeyboardInterrupt:
+    leave.set()
+    other.join()
+    net.step(X, y, bp.SGD(0.1))
+    print(net.optimizer_state.steps)
+"""
+    assert interrupted(code, 0.2).stdout.split() == ["2"]

@@ -110,9 +110,12 @@ cdef class Steps:
                 if self.take(X, y, &value):
                     return value
             else:
-                with self._lock:  # whoever had it may have changed everything
+                self._lock.take()
+                try:  # whoever had it may have changed everything
                     if self.bound(optimizer, 1) and self.take(X, y, &value):
                         return value
+                finally:
+                    self._lock.leave()
         return self._step_carefully(X, y, optimizer, sample_weight, threads)
 
     cdef bint take(self, X, y, double* value) except -1:
