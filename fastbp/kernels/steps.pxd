@@ -27,11 +27,11 @@ cdef class Steps:
     cdef update_rule rule
 
     cdef bint bound(self, optimizer, int depth) except -1
-    cdef bint take(self, X, y, double* value) except -1
+    cdef bint take(self, X, y, bint locked, double* value) except -1
     cdef const char* targets_of(self, y, int64_t rows) except? NULL
     cdef int run(
         self, const char* x, double largest_x, const char* targets, int64_t rows,
-        double* value) except -1
+        bint locked, double* value) except -1
     cdef tuple run_epoch(
         self, optimizer, batch, const int64_t[::1] order, x, int64_t first, double total_weight,
         double running, double seconds, int threads)

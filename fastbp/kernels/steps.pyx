@@ -21,8 +21,16 @@ from fastbp.plugin cimport FASTBP_CLASSES, FASTBP_OK, FASTBP_VALUES
 
 cnp.import_array()
 
-# Multiply-adds of a step below which letting go of Python's lock would cost more than it gives.
-cdef int64_t SMALL = 100_000
+cdef extern from "Python.h":
+    ctypedef struct PyInterpreterState
+    ctypedef struct PyThreadState
+    PyInterpreterState* PyInterpreterState_Get()
+    PyThreadState* PyInterpreterState_ThreadHead(PyInterpreterState* interpreter)
+    PyThreadState* PyThreadState_Next(PyThreadState* thread)
+
+# Multiply-adds of a step below which letting go of Python's lock would cost more than it gives, and
+# below which it is kept if there is no other thread to give it to: some 50 us.
+cdef int64_t SMALL = 100_000, MIDDLING = 1_000_000
 
 
 cdef class OptimizerState:
@@ -105,21 +113,21 @@ cdef class Steps:
         cdef double value
         if (sample_weight is None and threads is None and self.bound(optimizer, 0)
                 and plain(X, 2, self._plan.type_number)):
-            if cnp.PyArray_DIM(X, 0) * self._plan.size < SMALL:
-                # nobody else runs meanwhile: Python's lock is kept
-                if self.take(X, y, &value):
+            if keeps_lock(cnp.PyArray_DIM(X, 0) * self._plan.size):  # nobody else runs meanwhile
+                if self.take(X, y, True, &value):
                     return value
             else:
                 self._lock.take()
                 try:  # whoever had it may have changed everything
-                    if self.bound(optimizer, 1) and self.take(X, y, &value):
+                    if self.bound(optimizer, 1) and self.take(X, y, False, &value):
                         return value
                 finally:
                     self._lock.leave()
         return self._step_carefully(X, y, optimizer, sample_weight, threads)
 
-    cdef bint take(self, X, y, double* value) except -1:
-        # One step on these rows, if they are just as the plan wants them.
+    cdef bint take(self, X, y, bint locked, double* value) except -1:
+        # One step on these rows, if they are just as the plan wants them; with Python's lock, or
+        # without and with the network's.
         cdef Plan plan = self._plan
         cdef const char* targets
         cdef const char* x
@@ -135,7 +143,7 @@ cdef class Steps:
         if not isfinite(largest_x):
             return False
         plan._x, plan.most_threads = X, 0
-        self.run(x, largest_x, targets, rows, value)
+        self.run(x, largest_x, targets, rows, locked, value)
         return True
 
     def _remember(self, optimizer, OptimizerState state, rule):
@@ -207,8 +215,8 @@ cdef class Steps:
 
     cdef int run(
             self, const char* x, double largest_x, const char* targets, int64_t rows,
-            double* value) except -1:
-        # One step on checked rows of weight 1; a large one is made with the lock.
+            bint locked, double* value) except -1:
+        # One step on checked rows of weight 1.
         cdef Plan plan = self._plan
         cdef char* theta = <char*>self.rule.theta
         cdef double l2 = self._l2
@@ -225,7 +233,7 @@ cdef class Steps:
         plan.seed, plan.step = self._seed, self.state.steps
         plan.c_use(rows, True, 0)
         count_step(&self.rule, self.state.steps + 1)
-        if rows * plan.size < SMALL:
+        if locked:
             code = plan.c_step(&p, theta, l2, &self.rule)
         else:
             with nogil:
@@ -321,6 +329,12 @@ cdef class Steps:
                 code, p.stage, numbers if batch.kept is None else batch.kept[numbers], p.value)
         except Exception as exc:
             return done, running, p.value, exc
+
+
+cdef bint keeps_lock(int64_t work) noexcept:
+    # Whether a step of so many multiply-adds is made without letting go of Python's lock.
+    return work < SMALL or (work < MIDDLING and PyThreadState_Next(
+        PyInterpreterState_ThreadHead(PyInterpreterState_Get())) == NULL)
 
 
 cdef bint plain(object array, int dimensions, int type_number) noexcept:

@@ -33,7 +33,9 @@ enum { ISA(sum_rows) = 16 % ROWS == 0 ? ROWS : 1 };
 #undef STORE
 #undef LOW
 #undef HIGH
-#undef EXCHANGE
+#undef FIRST_HALF
+#undef LAST_HALF
+#undef MIXED
 #undef real
 #undef whole
 #undef WITHOUT_SIGN
@@ -67,7 +69,9 @@ enum { ISA(sum_rows) = 16 % ROWS == 0 ? ROWS : 1 };
 #undef STORE
 #undef LOW
 #undef HIGH
-#undef EXCHANGE
+#undef FIRST_HALF
+#undef LAST_HALF
+#undef MIXED
 #undef real
 #undef whole
 #undef WITHOUT_SIGN

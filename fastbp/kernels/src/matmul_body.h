@@ -139,3 +139,4 @@ static void IN(step_along)(int64_t batch, int64_t n_in, int64_t n_out, const voi
 #undef TILES
 #undef EDGE
 #undef WIDTH
+#undef STILL

@@ -3,8 +3,7 @@
 
 /* Sums of four registers' numbers. */
 static inline __attribute__((always_inline)) void IN(sums_of_4)(const IN(reg) s[4], real sum[4]) {
-#define ADD_UP(a, b, s)                                                                            \
-    (SHUFFLED(IN(lanes), a, b, EACH_LANE(LOW, s)) + SHUFFLED(IN(lanes), a, b, EACH_LANE(HIGH, s)))
+#define ADD_UP(a, b, s) (MIXED(a, b, LOW, s) + MIXED(a, b, HIGH, s))
     IN(reg) low = ADD_UP(s[0], s[1], 1), high = ADD_UP(s[2], s[3], 1);
 #if LANES == 2
     sum[0] = low[0], sum[1] = low[1], sum[2] = high[0], sum[3] = high[1];

@@ -36,13 +36,13 @@ INLINED double sum_of_row(const double *x, int64_t n) {
     typedef bits index_##type __attribute__((vector_size(4 * sizeof(real))));                      \
     /* Turns a square of numbers over: row i becomes column i. */                                  \
     INLINED void turn_4_##type(four_##type r[4]) {                                                 \
-        four_##type a = SHUFFLED(index_##type, r[0], r[1], 0, 4, 2, 6);                            \
-        four_##type b = SHUFFLED(index_##type, r[0], r[1], 1, 5, 3, 7);                            \
-        four_##type c = SHUFFLED(index_##type, r[2], r[3], 0, 4, 2, 6);                            \
-        four_##type d = SHUFFLED(index_##type, r[2], r[3], 1, 5, 3, 7);                            \
+        four_##type a = SHUFFLED(index_##type, r[0], r[1], 0, 4, 1, 5);                            \
+        four_##type b = SHUFFLED(index_##type, r[0], r[1], 2, 6, 3, 7);                            \
+        four_##type c = SHUFFLED(index_##type, r[2], r[3], 0, 4, 1, 5);                            \
+        four_##type d = SHUFFLED(index_##type, r[2], r[3], 2, 6, 3, 7);                            \
         r[0] = SHUFFLED(index_##type, a, c, 0, 1, 4, 5);                                           \
-        r[1] = SHUFFLED(index_##type, b, d, 0, 1, 4, 5);                                           \
-        r[2] = SHUFFLED(index_##type, a, c, 2, 3, 6, 7);                                           \
+        r[1] = SHUFFLED(index_##type, a, c, 2, 3, 6, 7);                                           \
+        r[2] = SHUFFLED(index_##type, b, d, 0, 1, 4, 5);                                           \
         r[3] = SHUFFLED(index_##type, b, d, 2, 3, 6, 7);                                           \
     }                                                                                              \
     INLINED void larger_##type(lanes_##type *best, const real *x) {                                \

@@ -123,12 +123,16 @@ INLINED void TYPED(classes)(block *b, const real *a, int64_t ld, int64_t rows, i
     }
 }
 
+/* Where the square of four columns after that at j begins, of n; the last one may share some with it. */
+INLINED int64_t TYPED(next_square)(int64_t j, int64_t n) {
+    return j + 4 < n && j + 8 > n ? n - 4 : j + 4;
+}
+
 /* columns (n, LANES) = a (LANES, n)ᵀ, from pointers to a's rows; by squares where four numbers are one
  * vector. */
 INLINED void TYPED(turn)(const real *const a[LANES], int64_t n, real columns[][LANES], int fused) {
-    const int squares = fused || sizeof(real) == sizeof(float);
-    int64_t j = 0;
-    for (; squares && j + 4 <= n; j += 4)
+    const int squares = n >= 4 && (fused || sizeof(real) == sizeof(float));
+    for (int64_t j = 0; squares && j < n; j = TYPED(next_square)(j, n))
         for (int i = 0; i < LANES; i += 4) {
             TYPED(four) r[4];
             UNROLL(4)
@@ -139,7 +143,7 @@ INLINED void TYPED(turn)(const real *const a[LANES], int64_t n, real columns[][L
             for (int k = 0; k < 4; k++)
                 *(TYPED(four) *)&columns[j + k][i] = r[k];
         }
-    for (; j < n; j++)
+    for (int64_t j = 0; !squares && j < n; j++)
         for (int i = 0; i < LANES; i++)
             columns[j][i] = a[i][j];
 }
@@ -147,9 +151,8 @@ INLINED void TYPED(turn)(const real *const a[LANES], int64_t n, real columns[][L
 /* a (rows, n), of rows ld apart, = columns (n, LANES)ᵀ. */
 INLINED void TYPED(turn_back)(const real columns[][LANES], int64_t rows, int64_t n, real *a,
                               int64_t ld, int fused) {
-    const int squares = fused || sizeof(real) == sizeof(float);
-    int64_t j = 0;
-    for (; squares && rows == LANES && j + 4 <= n; j += 4)
+    const int squares = rows == LANES && n >= 4 && (fused || sizeof(real) == sizeof(float));
+    for (int64_t j = 0; squares && j < n; j = TYPED(next_square)(j, n))
         for (int i = 0; i < LANES; i += 4) {
             TYPED(four) r[4];
             UNROLL(4)
@@ -160,9 +163,9 @@ INLINED void TYPED(turn_back)(const real columns[][LANES], int64_t rows, int64_t
             for (int k = 0; k < 4; k++)
                 *(TYPED(four) *)(a + (i + k) * ld + j) = r[k];
         }
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t column = j; column < n; column++)
-            a[i * ld + column] = columns[column][i];
+    for (int64_t i = 0; !squares && i < rows; i++)
+        for (int64_t j = 0; j < n; j++)
+            a[i * ld + j] = columns[j][i];
 }
 
 /* What `classes` does, for up to LANES rows of up to NARROW columns, side by side: a vector holds all

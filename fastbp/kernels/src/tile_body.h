@@ -51,14 +51,21 @@ IN(finish)(int kind, IN(reg) c, real *to, int64_t some, IN(reg) bias, const IN(e
     return c;
 }
 
+/* `still`, what the ending holds: from the ending itself GCC would read again after each store to C,
+ * which might be part of it for all that GCC knows. */
+#define STILL(KIND)                                                                                \
+    const IN(step) step = (KIND) == STEP ? *ending->step : (IN(step)){0};                          \
+    IN(ending) still = *ending;                                                                    \
+    still.step = &step
+
 /* C (rows, nv registers) from A (rows, k) B (k, nv registers). A's number (i, p) stands at
  * i * a_row + p * a_col; bias is that of C's first column, or row. rows and nv are constants wherever this
  * is called. What is next to A and C is found from where they stand (OPAQUE): GCC would keep a
- * pointer for each row over all tiles, most of them in memory. */
+ * pointer for each row over all tiles, most of them in memory. Sums that were begun are gone on with. */
 static inline __attribute__((always_inline)) void
 IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int64_t a_col,
          const real *restrict B, int64_t ldb, real *restrict C, int64_t ldc, const real *bias,
-         const IN(ending) *ending, real *column_sums) {
+         const IN(ending) *ending, real *column_sums, int sums_begun) {
     IN(reg) c[ROWS][WIDEST], b[WIDEST];
     const real *half = A + 4 * a_row;
 #define EACH_REGISTER                                                                              \
@@ -73,12 +80,13 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
         }                                                                                          \
     }
 #define FINISH(KIND)                                                                               \
-    case KIND:                                                                                     \
+    case KIND: {                                                                                   \
+        STILL(KIND);                                                                               \
         EACH_ROW(c[i][v] = IN(finish)(KIND, c[i][v], to + v * LANES, LANES,                        \
                                       KIND == TURNED ? (IN(reg)){0} + (bias ? bias[i] + 0 : 0)     \
                                                      : b[v],                                         \
-                                      ending))                                                     \
-        break;
+                                      &still))                                                     \
+    } break;
     OPAQUE(A);
     OPAQUE(half);
     EACH_ROW(__builtin_prefetch(to + v * LANES, 1))
@@ -110,6 +118,9 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
         FINISH(STEP)
     }
     if (column_sums) {
+        UNROLL(8)
+        for (int v = 0; sums_begun && v < nv; v++)
+            c[0][v] += LOAD(column_sums + v * LANES);
         EACH_REGISTER if (i) c[0][v] += c[i][v];
         UNROLL(8)
         for (int v = 0; v < nv; v++)
@@ -120,27 +131,30 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
 #undef EACH_REGISTER
 }
 
-/* The tile for any number of rows, no more than MOST at a time. */
+/* The tile for any number of rows, no more than MOST at a time. Where there are to be sums over ROWS
+ * of them, in halves of so many if MOST is less. */
 #define TILES(NV, MOST, CASES)                                                                     \
     static __attribute__((noinline)) void IN(tiles_##NV)(                                          \
         int64_t rows, int64_t k, const real *A, int64_t a_row, int64_t a_col, const real *B,       \
         int64_t ldb, real *C, int64_t ldc, const real *bias, const IN(ending) *ending) {          \
         real *sums = IN(sums_at)(C, ldc, ending);                                                  \
-        for (int64_t some; rows; rows -= some, A += some * a_row, C += some * ldc) {               \
-            some = rows < MOST ? rows : MOST;                                                      \
-            if (rows > MOST && rows < 2 * MOST && !sums) /* two tiles of nearly equal size */      \
+        const int64_t most = sums && MOST < ROWS ? ROWS / 2 : MOST;                                \
+        for (int64_t some, begun = 0; rows; rows -= some, A += some * a_row, C += some * ldc) {    \
+            some = rows < most ? rows : most;                                                      \
+            if (rows > most && rows < 2 * most && !sums) /* two tiles of nearly equal size */      \
                 some = (rows + 1) / 2;                                                             \
             switch (some) {                                                                        \
                 EDGE(MOST, NV)                                                                     \
                 CASES(NV)                                                                          \
             }                                                                                      \
-            sums = sums ? sums + ldc : sums;                                                       \
+            begun = sums && !begun && MOST < ROWS;                                                 \
+            sums = sums && !begun ? sums + ldc : sums;                                             \
             bias = bias && ending->kind == TURNED ? bias + some : bias;                            \
         }                                                                                          \
     }
 #define EDGE(number, NV)                                                                           \
     case number:                                                                                   \
-        IN(tile)(number, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending, sums);              \
+        IN(tile)(number, NV, k, A, a_row, a_col, B, ldb, C, ldc, bias, ending, sums, begun);       \
         break;
 TILES(1, ROWS, EDGES)
 TILES(2, ROWS, EDGES)
@@ -193,30 +207,42 @@ static inline int IN(finite)(IN(reg) zero) {
     return sum == 0;
 }
 
+/* r (LANES, LANES) = from (rows, some)ᵀ, 0 where there are no such rows or columns. */
+static inline __attribute__((always_inline)) void
+IN(turn_square)(int64_t rows, int64_t some, const real *from, int64_t ld, IN(reg) r[LANES]) {
+    real square[LANES * LANES] __attribute__((aligned(64)));
+    if (rows < LANES || some < LANES) {
+        for (int i = 0; i < LANES; i++)
+            STORE(square + i * LANES,
+                  i < rows ? IN(load_part)(from + i * ld, some) : (IN(reg)){0});
+        from = square, ld = LANES;
+    }
+    IN(load_turned)(from, ld, r);
+}
+
+/* `rows` registers, LANES or fewer, to rows ld apart. */
+static inline __attribute__((always_inline)) void
+IN(store_rows)(int64_t rows, const IN(reg) r[LANES], real *to, int64_t ld) {
+    UNROLL(16)
+    for (int i = 0; i < LANES; i++, to += ld) {
+        OPAQUE(to);
+        if (i < rows)
+            STORE(to, r[i]);
+    }
+}
+
 /* to (depth, wide) = from (width, depth)ᵀ, 0 where from has no rows. */
 static void IN(turn)(int64_t width, int64_t wide, int64_t depth, const real *from, int64_t ld,
-                    real *to) {
-    for (int64_t l = 0; l < wide; l += LANES) {
-        int64_t rows = width - l < LANES ? width - l : LANES;
+                     real *to) {
+    for (int64_t l = 0; l < wide; l += LANES)
         for (int64_t q = 0; q < depth; q += LANES) {
-            int64_t some = depth - q < LANES ? depth - q : LANES;
-            const real *at = from + l * ld + q;
             IN(reg) r[LANES];
-            if (some == LANES) {
-                UNROLL(16)
-                for (int i = 0; i < LANES; i++)
-                    r[i] = i < rows ? LOAD(at + i * ld) : (IN(reg)){0};
-            } else {
-                for (int i = 0; i < LANES; i++)
-                    r[i] = i < rows ? IN(load_part)(at + i * ld, some) : (IN(reg)){0};
-            }
-            IN(transpose)(r);
-            UNROLL(16)
-            for (int i = 0; i < LANES; i++)
-                if (i < some)
-                    STORE(to + (q + i) * wide + l, r[i]);
+            IN(turn_square)(width - l, depth - q, from + l * ld + q, ld, r);
+            if (depth - q >= LANES)
+                IN(store_rows)(LANES, r, to + q * wide + l, wide);
+            else
+                IN(store_rows)(depth - q, r, to + q * wide + l, wide);
         }
-    }
 }
 
 /* to (depth, wide) = from (depth, width), 0 beyond its columns. Whether all is finite. */
@@ -236,12 +262,13 @@ static int IN(pack)(int64_t width, int64_t wide, int64_t depth, const real *from
 static inline __attribute__((always_inline)) void
 IN(finish_row)(int kind, int64_t width, const real *sums, const real *bias, real *C, int first,
                real *column_sums, const IN(ending) *ending) {
+    STILL(kind);
     for (int64_t l = 0; l < width; l += LANES) {
         int64_t some = width - l < LANES ? width - l : LANES;
         IN(reg) c = LOAD(sums + l);
         if (ending->add)
             c += IN(load_part)(C + l, some);
-        c = IN(finish)(kind, c, C + l, some, IN(bias_at)(bias ? bias + l : NULL, some), ending);
+        c = IN(finish)(kind, c, C + l, some, IN(bias_at)(bias ? bias + l : NULL, some), &still);
         if (column_sums)
             IN(store_part)(column_sums + l,
                            first ? c : IN(load_part)(column_sums + l, some) + c, some);
@@ -279,14 +306,9 @@ static void IN(turn_back)(int64_t n, int64_t width, int64_t wide, const real *su
             int64_t rows = width - j < LANES ? width - j : LANES;
             real *c = C + j * ldc + i;
             IN(reg) r[LANES];
-            UNROLL(16)
-            for (int l = 0; l < LANES; l++)
-                r[l] = l < some ? LOAD(sums + (i + l) * wide + j) : (IN(reg)){0};
-            IN(transpose)(r);
+            IN(turn_square)(some, LANES, sums + i * wide + j, wide, r);
             if (some == LANES && rows == LANES && !add) {
-                UNROLL(16)
-                for (int l = 0; l < LANES; l++)
-                    STORE(c + l * ldc, r[l]);
+                IN(store_rows)(LANES, r, c, ldc);
                 continue;
             }
             for (int l = 0; l < rows; l++, c += ldc)

@@ -97,24 +97,55 @@ static inline __attribute__((always_inline)) IN(reg) IN(quotient)(IN(reg) a, IN(
 #endif
 }
 
-/* Transposes LANES registers: exchanges blocks off the diagonal, half the size each time. */
+/* MIXED(a, b, HOW, s): numbers of two registers. LOW, HIGH: the first s of each 2 s numbers, or the
+ * last, a's and then b's; FIRST_HALF, LAST_HALF: half of each s numbers, a's and b's by turns. */
 #define LOW(l, s) ((l) & (s) ? LANES + (l) - (s) : (l))
 #define HIGH(l, s) ((l) & (s) ? LANES + (l) : (l) + (s))
-#define EXCHANGE(s)                                                                                \
-    UNROLL(16) for (int i = 0; i < LANES; i++) if (!(i & (s))) {                                   \
-        IN(reg) a = r[i], b = r[i + (s)];                                                          \
-        r[i] = SHUFFLED(IN(lanes), a, b, EACH_LANE(LOW, s));                                       \
-        r[i + (s)] = SHUFFLED(IN(lanes), a, b, EACH_LANE(HIGH, s));                                \
+#define FIRST_HALF(l, s) ((l) / (s) * (s) + (l) % (s) / 2 + (l) % 2 * LANES)
+#define LAST_HALF(l, s) (FIRST_HALF(l, s) + (s) / 2)
+#define MIXED(a, b, HOW, s) SHUFFLED(IN(lanes), a, b, EACH_LANE(HOW, s))
+
+/* A register of 128 bits each from p[0] + at, p[1] + at, ... */
+static inline __attribute__((always_inline)) IN(reg) IN(gather)(const real *const p[4],
+                                                                int64_t at) {
+#if BYTES == 64
+#define PART(i) _mm_loadu_ps((const float *)(p[i] + at))
+    __m512 r = _mm512_castps128_ps512(PART(0));
+    r = _mm512_insertf32x4(r, PART(1), 1);
+    r = _mm512_insertf32x4(r, PART(2), 2);
+    return (IN(reg))_mm512_insertf32x4(r, PART(3), 3);
+#elif BYTES == 32
+#define PART(i) _mm_loadu_ps((const float *)(p[i] + at))
+    return (IN(reg))_mm256_insertf128_ps(_mm256_castps128_ps256(PART(0)), PART(1), 1);
+#else
+#define PART(i) LOAD(p[i] + at)
+    return PART(0);
+#endif
+#undef PART
+}
+
+/* r (LANES, LANES) = (what stands at p, in rows ld apart)ᵀ. 128 bits at a time go to their place as they
+ * are loaded: processors shuffle registers at half the rate, or a third, at which they load. */
+static inline __attribute__((always_inline)) void IN(load_turned)(const real *p, int64_t ld,
+                                                                  IN(reg) r[LANES]) {
+    enum { PART = 16 / sizeof(real) };
+    const real *part[4];
+    UNROLL(4)
+    for (int i = 0; i < LANES / PART; i++, p += PART * ld) {
+        part[i] = p;
+        OPAQUE(part[i]); /* lest GCC keep the place of each load over all squares, in memory */
     }
-static inline __attribute__((always_inline)) void IN(transpose)(IN(reg) r[LANES]) {
-#if LANES >= 16
-    EXCHANGE(8)
+    UNROLL(8)
+    for (int i = 0; i < LANES; i += PART) {
+        IN(reg) a = IN(gather)(part, i), b = IN(gather)(part, i + ld);
+        IN(reg) ab = MIXED(a, b, FIRST_HALF, PART), more_ab = MIXED(a, b, LAST_HALF, PART);
+#if LANES * 4 == BYTES
+        IN(reg) c = IN(gather)(part, i + 2 * ld), d = IN(gather)(part, i + 3 * ld);
+        IN(reg) cd = MIXED(c, d, FIRST_HALF, PART), more_cd = MIXED(c, d, LAST_HALF, PART);
+        r[i] = MIXED(ab, cd, LOW, 2), r[i + 1] = MIXED(ab, cd, HIGH, 2);
+        r[i + 2] = MIXED(more_ab, more_cd, LOW, 2), r[i + 3] = MIXED(more_ab, more_cd, HIGH, 2);
+#else
+        r[i] = ab, r[i + 1] = more_ab;
 #endif
-#if LANES >= 8
-    EXCHANGE(4)
-#endif
-#if LANES >= 4
-    EXCHANGE(2)
-#endif
-    EXCHANGE(1)
+    }
 }

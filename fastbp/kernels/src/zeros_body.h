@@ -110,12 +110,13 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
 /* How many numbers of register v lie in C: all, but for the last unit's, where it may be none. */
 #define SOME(v) (v < nv - SKIP_UNIT || width - v * LANES > LANES ? LANES : width - v * LANES)
 #define FINISH(KIND)                                                                               \
-    case KIND:                                                                                     \
+    case KIND: {                                                                                   \
+        STILL(KIND);                                                                               \
         EACH(v) if (SOME(v) > 0)                                                                   \
             c[v] = IN(finish)(                                                                     \
                 KIND, c[v], C + v * LANES, SOME(v),                                                \
-                IN(bias_at)(ending->bias ? ending->bias + v * LANES : NULL, SOME(v)), ending);     \
-        break;
+                IN(bias_at)(ending->bias ? ending->bias + v * LANES : NULL, SOME(v)), &still);     \
+    } break;
 MARKED(3)
 MARKED(4)
 MARKED(5)
