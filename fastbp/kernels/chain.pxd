@@ -50,7 +50,7 @@ cdef struct Pass:  # one run of the chain
     char* out  # where h_L goes, NULL: to its own place
     char* dx  # NULL: not wanted
     bint factors_only  # affine layers leave E8 and E9 to whoever asks for them
-    double largest_x  # max |x|; below 0: the pass is no step, which alone needs it
+    double largest_x  # max |x| or, not known, infinity; below 0: no step, which alone needs it
     bint divided  # E1 of the first layer, by its outputs, is done
     bint fuses  # y of a layer under a ReLU, and dy of that ReLU, are not kept
     bint flushes  # denormals count as zero: the caller's floating-point mode stands in `mode`
@@ -64,7 +64,7 @@ cdef struct Block:  # some of a pass's rows, from E1 to E7
     Stage stage
     int code
     int failed  # which part, `count` for the loss
-    double* largest  # for each layer max |x| and max |dy|
+    double* bounds  # for each layer of |x| and of |dy|
     char message[MESSAGE_SIZE]
 
 cdef struct Task:  # what a thread needs to know to run a block
@@ -101,7 +101,7 @@ cdef class Chain(Callbacks):
         self, const fastbp_call* call, Block* block, fastbp_call* own) noexcept nogil
     cdef int forward_block(self, Pass* p, Block* block) noexcept nogil
     cdef int loss_block(self, Pass* p, Block* block, bint gradient) noexcept nogil
-    cdef bint good_block(self, Block* block) noexcept nogil
+    cdef bint good_block(self, const Pass* p, Block* block) noexcept nogil
     cdef void weigh_block(self, const Pass* p, Block* block) noexcept nogil
     cdef int backward_block(self, Pass* p, Block* block) noexcept nogil
     cdef char* bias_sums(self, const Pass* p, int i) noexcept nogil

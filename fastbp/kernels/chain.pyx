@@ -20,12 +20,6 @@ from fastbp.kernels.tables cimport LAYER, PYTHON
 from fastbp.kernels.threads cimport c_pool_run, c_threads, pool_task
 from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
 
-cdef extern from "src/scan.h" nogil:
-    void scale_rows_float(float* delta, const double* scale, int64_t rows, int64_t n)
-    void scale_rows_double(double* delta, const double* scale, int64_t rows, int64_t n)
-    void multiply_float(float* dx, const float* dy, int64_t n)
-    void multiply_double(double* dx, const double* dy, int64_t n)
-
 # Rows that run through the chain together, so that what they leave for the next layer is still in
 # the cache, where all parameters (BLOCK_BYTES) are in the cache too; a multiple of every register's
 # width. 256 were up to 10% faster than 96. In blocks of 96, 1024-2048-2048-1000 at 512 rows was 15%
@@ -157,7 +151,7 @@ cdef class Chain(Callbacks):
         if block.code != FASTBP_OK:
             return
         block.stage = OUTPUT
-        if not self.good_block(block):
+        if not self.good_block(p, block):
             block.code = FASTBP_NON_FINITE
             return
         self.weigh_block(p, block)
@@ -243,28 +237,24 @@ cdef class Chain(Callbacks):
             p.targets + block.first * self.target_bytes, self.loss_values + block.first,
             last.dy + at if gradient else NULL)
 
-    cdef bint good_block(self, Block* block) noexcept nogil:
+    cdef bint good_block(self, const Pass* p, Block* block) noexcept nogil:
         # Whether no loss is NaN and no gradient w.r.t. h_L is NaN or infinite.
         cdef Node* last = &self.nodes[self.count - 1]
-        cdef int64_t n
+        cdef const char* dy = last.dy + block.first * last.n_out * self.itemsize
+        cdef int64_t n, size = block.rows * last.n_out
         for n in range(block.first, block.first + block.rows):
             if isnan(self.loss_values[n]):
                 return False
-        return isfinite(self.own.largest(
-            block.rows * last.n_out, last.dy + block.first * last.n_out * self.itemsize))
+        return isfinite(self.own.bound(size, dy) if p.flushes else self.own.largest(size, dy))
 
     cdef void weigh_block(self, const Pass* p, Block* block) noexcept nogil:
         # delta_n *= scale w_n.
         cdef Node* last = &self.nodes[self.count - 1]
         cdef char* delta = last.dy + block.first * last.n_out * self.itemsize
-        cdef const double* scale = self.row_scale + block.first
         cdef int64_t rows = block.rows, n = last.n_out
         if p.weight == NULL:  # one scale for all
             rows, n = 1, rows * n
-        if self.type:
-            scale_rows_double(<double*>delta, scale, rows, n)
-        else:
-            scale_rows_float(<float*>delta, scale, rows, n)
+        self.own.scale_rows(rows, n, self.row_scale + block.first, delta)
 
     cdef int backward_block(self, Pass* p, Block* block) noexcept nogil:
         # E6 and E7, from the last dy down; other layers' own backward.
@@ -339,23 +329,21 @@ cdef class Chain(Callbacks):
             return node.table.elementwise.backward[self.type](call, n, x, y, dy, dx)
         code = node.table.elementwise.df[self.type](call, n, x, y, dx)
         if code == FASTBP_OK:
-            if self.type:
-                multiply_double(<double*>dx, <const double*>dy, n)
-            else:
-                multiply_float(<float*>dx, <const float*>dy, n)
+            self.own.multiply(n, dy, dx)
         return code
 
     cdef void measure_block(self, Pass* p, Block* block) noexcept nogil:
-        # max |h| and max |delta| of every dense layer, while they are in the cache.
+        # Bounds of |h| and |delta| of every dense layer, while they are in the cache.
         cdef int64_t first = block.first * self.itemsize
         cdef Node* node
         cdef int i
         for i in range(self.count):
             node = &self.nodes[i]
             if node.dense:
-                block.largest[2 * i] = p.largest_x if i == 0 else self.own.largest(
-                    block.rows * node.n_in, self.nodes[i - 1].y + first * node.n_in)
-                block.largest[2 * i + 1] = self.own.largest(
+                block.bounds[2 * i] = p.largest_x if i == 0 and isfinite(p.largest_x) else (
+                    self.own.bound(block.rows * node.n_in, (
+                        self.nodes[i - 1].y if i else p.x) + first * node.n_in))
+                block.bounds[2 * i + 1] = self.own.bound(
                     block.rows * node.n_out, node.dy + first * node.n_out)
 
 

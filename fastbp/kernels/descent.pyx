@@ -14,10 +14,6 @@ from fastbp.kernels.product cimport ADAM_DEPTH, RULE_ADAM, RULE_NONE, STEP_DEPTH
 from fastbp.kernels.threads cimport c_pool_run
 from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
 
-cdef extern from "src/scan.h" nogil:
-    void add_l2_float(float* dW, const float* W, double l2, int64_t n)
-    void add_l2_double(double* dW, const double* W, double l2, int64_t n)
-
 # A gradient whose entries are surely below this is finite, whatever the order of its sums.
 cdef double[2] BOUND = [1e37, 1e306]
 
@@ -112,7 +108,7 @@ cdef class Descent(Chain):
             task.decayed.decay += 2 * l2
         else:
             self.c_l2(theta, l2, self.gradient)
-            if not isfinite(self.own.largest(self.size, self.gradient)):
+            if not isfinite(self.own.bound(self.size, self.gradient)):
                 return FASTBP_NON_FINITE
         p.stage = DONE
         if rule.kind == RULE_NONE:
@@ -148,17 +144,17 @@ cdef class Descent(Chain):
             return False
         for i in range(self.count):
             node = &self.nodes[i]
-            if node.affine and l2 != 0 and not 2 * l2 * self.own.largest(
+            if node.affine and l2 != 0 and not 2 * l2 * self.own.bound(
                     node.sizes[node.weight], node.pointers[node.weight]) < BOUND[self.type]:
                 return False
             if node.dense:
                 for j in range(self.n_blocks):
-                    h, delta = self.blocks[j].largest[2 * i], self.blocks[j].largest[2 * i + 1]
+                    h, delta = self.blocks[j].bounds[2 * i], self.blocks[j].bounds[2 * i + 1]
                     if not delta * self.rows * (1 + h) < BOUND[self.type]:
                         return False
                 continue
             for j in range(node.n_params):
-                if not (self.own.largest(node.sizes[j], node.pointers[node.n_params + j])
+                if not (self.own.bound(node.sizes[j], node.pointers[node.n_params + j])
                         < BOUND[self.type]):
                     return False
         return True
@@ -247,8 +243,6 @@ cdef class Descent(Chain):
                 n = node.sizes[node.weight]
                 at = node.offsets[node.weight] * self.itemsize
                 total += self.own.squares(n, theta + at)
-                if g != NULL and self.type:
-                    add_l2_double(<double*>(g + at), <const double*>(theta + at), l2, n)
-                elif g != NULL:
-                    add_l2_float(<float*>(g + at), <const float*>(theta + at), l2, n)
+                if g != NULL:
+                    self.own.add_scaled(n, 2 * l2, theta + at, g + at)
         return l2 * total

@@ -11,7 +11,7 @@ cdef class Plan(Descent):
     cdef int64_t n_in
     cdef int type_number  # NumPy's
     cdef int64_t* classes  # room for labels
-    cdef double* block_largest  # of all blocks
+    cdef double* block_bounds  # of all blocks
     cdef int64_t rows_seen  # how many the views in Python have
     cdef object _labels, _kept, _y, _dy, _saved, _row_scale, _classes, _scratch, _theta
 

@@ -6,7 +6,7 @@ used again; a pass over fewer rows uses their first rows.
 
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.math cimport NAN, isfinite
+from libc.math cimport INFINITY, NAN, isfinite
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint64_t
 
@@ -62,11 +62,11 @@ cdef class Plan(Descent):
         self.rows = self.rows_seen = -1
         self.nodes = <Node*>PyMem_Calloc(self.count, sizeof(Node))
         self.blocks = <Block*>PyMem_Calloc(MOST_BLOCKS, sizeof(Block))
-        self.block_largest = <double*>PyMem_Calloc(MOST_BLOCKS * self.count * 2, sizeof(double))
-        if self.nodes == NULL or self.blocks == NULL or self.block_largest == NULL:
+        self.block_bounds = <double*>PyMem_Calloc(MOST_BLOCKS * self.count * 2, sizeof(double))
+        if self.nodes == NULL or self.blocks == NULL or self.block_bounds == NULL:
             raise MemoryError
         for i in range(MOST_BLOCKS):
-            self.blocks[i].largest = self.block_largest + i * self.count * 2
+            self.blocks[i].bounds = self.block_bounds + i * self.count * 2
         self._kept = []
         self._y = arena([(capacity, n) for n in layout.widths[1:]], layout.dtype)
         self._saved = [
@@ -92,7 +92,7 @@ cdef class Plan(Descent):
                 PyMem_Free(self.nodes[i].sizes)
             PyMem_Free(self.nodes)
         PyMem_Free(self.blocks)
-        PyMem_Free(self.block_largest)
+        PyMem_Free(self.block_bounds)
 
     def _read_parts(self):
         cdef Node* node
@@ -308,7 +308,7 @@ cdef class Plan(Descent):
         cdef char* theta = <char*>pointer(self._theta)
         self._start(&p, x, targets, weight, scale, True, None)
         u.theta = theta
-        p.largest_x = self.own.largest(self.rows * self.n_in, p.x)
+        p.largest_x = INFINITY
         if len(slots) > 0:
             u.m = pointer(slots[0])
         if len(slots) > 1:

@@ -47,7 +47,12 @@ cdef extern from "src/dense.h" nogil:
         void (*update)(
             int64_t n, void* theta, const void* g, const update_rule* rule) noexcept nogil
         double (*largest)(int64_t n, const void* x) noexcept nogil
+        double (*bound)(int64_t n, const void* x) noexcept nogil
         double (*squares)(int64_t n, const void* x) noexcept nogil
+        void (*scale_rows)(
+            int64_t rows, int64_t n, const double* scale, void* x) noexcept nogil
+        void (*multiply)(int64_t n, const void* y, void* x) noexcept nogil
+        void (*add_scaled)(int64_t n, double scale, const void* y, void* x) noexcept nogil
 
 # fastbp's own kernels for a type, on the instruction set in use; src/dense.h says what they do.
 cdef const dense_type* kernels(bint is_double) noexcept nogil

@@ -6,7 +6,7 @@ says what is wrong.
 """
 
 cimport numpy as cnp
-from libc.math cimport NAN, isfinite
+from libc.math cimport INFINITY, NAN, isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -288,7 +288,7 @@ cdef class Steps:
         plan.loss_call.row_scale = plan.row_scale
         plan.seed = self._seed
         start_pass(&p, some_x, some_targets, 0)
-        p.weight = some_weights
+        p.weight, p.largest_x = some_weights, INFINITY
         with nogil:
             end = now() + seconds
             while first + done < steps and (done == 0 or now() < end):
@@ -310,7 +310,6 @@ cdef class Steps:
                             plan.row_scale[n] if plan.type else <float>plan.row_scale[n]):
                         code = -1  # an error that the careful way words
                 if code == FASTBP_OK:
-                    p.largest_x = plan.own.largest(rows * plan.n_in, some_x)
                     plan.step = step + done
                     plan.c_use(rows, True, 0)
                     count_step(&self.rule, step + done + 1)

@@ -78,8 +78,8 @@ cdef class Turn:
             PyThread_release_lock(self.gate)
 
     cdef bint wait(self) except -1:
-        # Until it is free; Ctrl-C ends that. Whoever passes the gate has closed it, and may find that
-        # another was faster.
+        # Until it is free; Ctrl-C ends that. Whoever passes the gate has closed it, and may find
+        # that another was faster.
         cdef PyLockStatus status
         while self.depth:
             self.waiting += 1

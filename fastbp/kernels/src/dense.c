@@ -155,7 +155,9 @@ END_TARGET
 #define TYPE_(type, isa)                                                                           \
     {sum_rows_##isa,            product_##type##_##isa,    affine_##type##_##isa,                  \
      upstream_##type##_##isa,   step_along_##type##_##isa, column_sums_##type##_##isa,             \
-     update_##type##_##isa,     largest_##type##_##isa,    squares_##type##_##isa}
+     update_##type##_##isa,     largest_##type##_##isa,    bound_##type##_##isa,                   \
+     squares_##type##_##isa,    scale_rows_##type##_##isa, multiply_##type##_##isa,                \
+     add_scaled_##type##_##isa}
 #define INSTANCE(name, isa) {name, {TYPE_(f32, isa), TYPE_(f64, isa)}}
 static const dense_isa instances[] = {
 #if LEVELS == 2

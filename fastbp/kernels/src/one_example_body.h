@@ -1,26 +1,6 @@
 /* The products of a step for one example, which are bound by the traffic of W: E1, E6, E8, and E8
  * with the optimizer's step; for one type and one instruction set. */
 
-/* Sums of four registers' numbers. */
-static inline __attribute__((always_inline)) void IN(sums_of_4)(const IN(reg) s[4], real sum[4]) {
-#define ADD_UP(a, b, s) (MIXED(a, b, LOW, s) + MIXED(a, b, HIGH, s))
-    IN(reg) low = ADD_UP(s[0], s[1], 1), high = ADD_UP(s[2], s[3], 1);
-#if LANES == 2
-    sum[0] = low[0], sum[1] = low[1], sum[2] = high[0], sum[3] = high[1];
-#else
-    low = ADD_UP(low, high, 2);
-#if LANES >= 16
-    low = ADD_UP(low, low, 8);
-#endif
-#if LANES >= 8
-    low = ADD_UP(low, low, 4);
-#endif
-    for (int r = 0; r < 4; r++)
-        sum[r] = low[r];
-#endif
-#undef ADD_UP
-}
-
 /* c (n,) = B a + bias, or + c; B (n, k), a (k,), bias (n,) or NULL: E1 for one example. Four inner
  * products at a time, each in two registers of partial sums. */
 static void IN(inner_products)(int64_t n, int64_t k, const real *a, const real *B, int64_t ldb,

@@ -25,22 +25,36 @@ IN(sum_rows)(int64_t rows, const real *delta, int64_t ld, int64_t some) {
     return sum;
 }
 
-/* Some columns of delta, no more than a register has, their totals in registers. Beside them what
+/* `nv` registers of columns, `some` numbers in all, their totals in registers. Beside few of them what
  * follows in memory is added up, but for the last rows. */
-static void IN(few_column_sums)(int64_t batch, int64_t n_out, const real *delta, int64_t ld,
-                                int64_t at_once, real *db) {
-    IN(doubles) total[2] = {{0}};
+static inline __attribute__((always_inline)) void
+IN(some_column_sums)(int nv, int64_t batch, int64_t some, const real *delta, int64_t ld,
+                     int64_t at_once, real *db) {
+    enum { PARTS = LANES / HALF };
+    IN(doubles) total[4][PARTS];
+    UNROLL(4)
+    for (int v = 0; v < nv; v++)
+        for (int h = 0; h < PARTS; h++)
+            total[v][h] = (IN(doubles)){0};
     for (int64_t i = 0, rows; i < batch; i += rows, delta += rows * ld) {
-        real sum[LANES] __attribute__((aligned(64)));
         rows = batch - i < at_once ? batch - i : at_once;
-        int whole = (batch - i - rows) * ld + n_out >= LANES; /* numbers from the last of them on */
-        STORE(sum, IN(sum_rows)(rows, delta, ld, whole ? LANES : n_out));
-        total[0] += IN(as_doubles)(sum);
-        if (LANES > HALF)
-            total[1] += IN(as_doubles)(sum + LANES - HALF);
+        int whole = nv > 1 || (batch - i - rows) * ld + some >= LANES; /* from the last of them on */
+        UNROLL(4)
+        for (int v = 0; v < nv; v++) {
+            real sum[LANES] __attribute__((aligned(64)));
+            STORE(sum, IN(sum_rows)(rows, delta + v * LANES, ld, whole ? LANES : some));
+            UNROLL(2)
+            for (int h = 0; h < PARTS; h++)
+                total[v][h] += IN(as_doubles)(sum + h * HALF);
+        }
     }
-    for (int64_t j = 0; j < n_out; j++)
-        db[j] = (real)total[j / HALF][j % HALF];
+    UNROLL(4)
+    for (int v = 0; v < nv; v++) {
+        real sum[LANES] __attribute__((aligned(64)));
+        for (int l = 0; l < LANES; l++)
+            sum[l] = (real)total[v][l / HALF][l % HALF];
+        IN(store_part)(db + v * LANES, LOAD(sum), some - v * LANES);
+    }
 }
 #undef HALF
 
@@ -48,31 +62,17 @@ static void IN(few_column_sums)(int64_t batch, int64_t n_out, const real *delta,
  * double; delta (batch, n_out), db (n_out,). */
 static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, int64_t ld_delta,
                             int64_t at_once, void *db_) {
-    enum { COLUMNS_AT_ONCE = 64 }; /* so many that no sum waits for itself */
+    const real *delta = delta_;
     real *db = db_;
-    if (batch == 1)
-        memcpy(db, delta_, n_out * sizeof *db);
-    for (int64_t first = 0; batch != 1 && first < n_out; first += COLUMNS_AT_ONCE) {
-        double total[COLUMNS_AT_ONCE] __attribute__((aligned(64))) = {0};
-        int64_t width = n_out - first < COLUMNS_AT_ONCE ? n_out - first : COLUMNS_AT_ONCE;
-        const real *delta = (const real *)delta_ + first;
-        if (width <= LANES) {
-            IN(few_column_sums)(batch, width, delta, ld_delta, at_once, db + first);
-            break;
-        }
-        for (int64_t i = 0, rows; i < batch; i += rows, delta += rows * ld_delta) {
-            rows = batch - i < at_once ? batch - i : at_once;
-            for (int64_t j = 0; j < width; j += LANES) {
-                real row[LANES] __attribute__((aligned(64)));
-                STORE(row, IN(sum_rows)(rows, delta + j, ld_delta, width - j));
-                ROLLED
-                for (int l = 0; l < LANES; l++)
-                    total[j + l] += row[l];
-            }
-        }
-        for (int64_t j = 0; j < width; j++)
-            db[first + j] = (real)total[j];
+    int64_t j = 0;
+    if (batch == 1) {
+        memcpy(db, delta, n_out * sizeof *db);
+        return;
     }
+    for (; j + 4 * LANES <= n_out; j += 4 * LANES) /* so many that no sum waits for itself */
+        IN(some_column_sums)(4, batch, 4 * LANES, delta + j, ld_delta, at_once, db + j);
+    for (; j < n_out; j += LANES)
+        IN(some_column_sums)(1, batch, n_out - j, delta + j, ld_delta, at_once, db + j);
 }
 
 /* max |x_i|. Without their signs the bits of numbers are in the numbers' order, NaN above all. */
@@ -88,6 +88,34 @@ static double IN(largest)(int64_t n, const void *x_) {
     return most;
 }
 
+/* At least max |x_i|, but for rounding, and sooner known: the root of Σ x_i², or max |x_i| of few
+ * numbers, and where that is not finite. */
+static double IN(bound)(int64_t n, const void *x_) {
+    enum { AT_ONCE = 8 }; /* registers that do not wait for each other */
+    const real *x = x_;
+    IN(reg) sum[AT_ONCE] = {{0}};
+    real part[4];
+    int64_t i = 0;
+    if (n < AT_ONCE * LANES)
+        return IN(largest)(n, x);
+    for (; i + AT_ONCE * LANES <= n; i += AT_ONCE * LANES)
+        UNROLL(8)
+        for (int v = 0; v < AT_ONCE; v++) {
+            IN(reg) r = LOAD(x + i + v * LANES);
+            sum[v] += r * r;
+        }
+    for (; i < n; i += LANES) {
+        IN(reg) r = IN(load_part)(x + i, n - i);
+        sum[0] += r * r;
+    }
+    UNROLL(4)
+    for (int v = 0; v < 4; v++)
+        sum[v] += sum[v + 4];
+    IN(sums_of_4)(sum, part);
+    double square = (double)part[0] + part[1] + part[2] + part[3];
+    return isfinite(square) ? sqrt(square) : IN(largest)(n, x);
+}
+
 static double IN(squares)(int64_t n, const void *x_) {
     const real *x = x_;
     double total[16] = {0}; /* a fixed order of summation that fits every register's width */
@@ -100,4 +128,27 @@ static double IN(squares)(int64_t n, const void *x_) {
     for (int l = 1; l < 16; l++)
         total[0] += total[l];
     return total[0];
+}
+
+static void IN(scale_rows)(int64_t rows, int64_t n, const double *scale, void *x_) {
+    real *x = x_;
+    for (int64_t i = 0; i < rows; i++, x += n) {
+        const real s = (real)scale[i];
+        for (int64_t j = 0; j < n; j++)
+            x[j] = s == 0 ? 0 : x[j] * s;
+    }
+}
+
+static void IN(multiply)(int64_t n, const void *y_, void *x_) {
+    const real *y = y_;
+    real *x = x_;
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= y[i];
+}
+
+static void IN(add_scaled)(int64_t n, double scale, const void *y_, void *x_) {
+    const real *y = y_, s = (real)scale;
+    real *x = x_;
+    for (int64_t i = 0; i < n; i++)
+        x[i] += s * y[i];
 }

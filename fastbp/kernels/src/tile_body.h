@@ -134,7 +134,7 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
 /* The tile for any number of rows, no more than MOST at a time. Where there are to be sums over ROWS
  * of them, in halves of so many if MOST is less. */
 #define TILES(NV, MOST, CASES)                                                                     \
-    static __attribute__((noinline)) void IN(tiles_##NV)(                                          \
+    static __attribute__((noinline, aligned(64))) void IN(tiles_##NV)(                             \
         int64_t rows, int64_t k, const real *A, int64_t a_row, int64_t a_col, const real *B,       \
         int64_t ldb, real *C, int64_t ldc, const real *bias, const IN(ending) *ending) {          \
         real *sums = IN(sums_at)(C, ldc, ending);                                                  \

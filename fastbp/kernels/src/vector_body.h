@@ -105,6 +105,26 @@ static inline __attribute__((always_inline)) IN(reg) IN(quotient)(IN(reg) a, IN(
 #define LAST_HALF(l, s) (FIRST_HALF(l, s) + (s) / 2)
 #define MIXED(a, b, HOW, s) SHUFFLED(IN(lanes), a, b, EACH_LANE(HOW, s))
 
+/* Sums of four registers' numbers. */
+static inline __attribute__((always_inline)) void IN(sums_of_4)(const IN(reg) s[4], real sum[4]) {
+#define ADD_UP(a, b, s) (MIXED(a, b, LOW, s) + MIXED(a, b, HIGH, s))
+    IN(reg) low = ADD_UP(s[0], s[1], 1), high = ADD_UP(s[2], s[3], 1);
+#if LANES == 2
+    sum[0] = low[0], sum[1] = low[1], sum[2] = high[0], sum[3] = high[1];
+#else
+    low = ADD_UP(low, high, 2);
+#if LANES >= 16
+    low = ADD_UP(low, low, 8);
+#endif
+#if LANES >= 8
+    low = ADD_UP(low, low, 4);
+#endif
+    for (int r = 0; r < 4; r++)
+        sum[r] = low[r];
+#endif
+#undef ADD_UP
+}
+
 /* A register of 128 bits each from p[0] + at, p[1] + at, ... */
 static inline __attribute__((always_inline)) IN(reg) IN(gather)(const real *const p[4],
                                                                 int64_t at) {

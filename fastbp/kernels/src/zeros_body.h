@@ -71,7 +71,7 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
 /* sums (rows, nv registers) from A B over a word of marks, added up from 0 or from what it holds; or
  * this finished in C (rows, width), if given. */
 #define MARKED(NU)                                                                                 \
-    static __attribute__((noinline)) void IN(marked_##NU)(                                         \
+    static __attribute__((noinline, aligned(64))) void IN(marked_##NU)(                            \
         int64_t rows, const uint64_t *marks, int64_t words, const real *A, int64_t a_row,          \
         int64_t a_col, const real *B, int from_0, real *sums, int64_t width, real *C, int64_t ldc, \
         const IN(ending) *ending) {                                                                \
