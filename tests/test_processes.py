@@ -59,17 +59,24 @@ def same(net, turn):
     assert done.stdout == "fine\n", done.stderr
 
 
-def test_a_child_forked_while_another_thread_is_in_a_step(python):
-    """It does not wait for a thread that it does not have, nor forget what its own one holds."""
-    if not hasattr(os, "fork"):
-        pytest.skip("the system has no fork")
-    code = """
+# A layer in which a step stands still until it may leave.
+WAITS = """
+import threading
+import numpy as np, fastbp as bp
 entered, leave = threading.Event(), threading.Event()
 class Waits(bp.ReLU):
     def forward(self, params, x, y, ctx):
         entered.set()
         leave.wait()
         np.maximum(x, 0, out=y)
+"""
+
+
+def test_a_child_forked_while_another_thread_is_in_a_step(python):
+    """It does not wait for a thread that it does not have, nor forget what its own one holds."""
+    if not hasattr(os, "fork"):
+        pytest.skip("the system has no fork")
+    code = """
 net = bp.Network(64, [bp.Dense(8), Waits(), bp.Dense(10)], rng=0)
 other = threading.Thread(target=lambda: net.step(X, y, bp.SGD(0.1)))
 other.start()
@@ -91,7 +98,7 @@ other.join()
 assert status == 0, f"the child ended with {status:#x}"
 print("fine")
 """
-    done = python(LARGE + code)
+    done = python(LARGE + WAITS + code)
     assert done.stdout == "fine\n", done.stderr
 
 
@@ -133,14 +140,6 @@ def test_ctrl_c_in_a_long_epoch_of_small_steps_comes_between_two(interrupted):
 def test_ctrl_c_while_waiting_for_another_threads_step(interrupted):
     """What waited has changed nothing, and the network goes on afterwards."""
     code = """
-import threading
-import numpy as np, fastbp as bp
-entered, leave = threading.Event(), threading.Event()
-class Waits(bp.ReLU):
-    def forward(self, params, x, y, ctx):
-        entered.set()
-        leave.wait()
-        np.maximum(x, 0, out=y)
 net = bp.Network(4, [bp.Dense(8), Waits(), bp.Dense(3)], rng=0)
 X, y = np.eye(4, dtype="float32"), [0, 1, 2, 0]
 other = threading.Thread(target=lambda: net.step(X, y, bp.SGD(0.1)))
@@ -155,4 +154,4 @@ except KeyboardInterrupt:
     net.step(X, y, bp.SGD(0.1))
     print(net.optimizer_state.steps)
 """
-    assert interrupted(code, 0.2).stdout.split() == ["2"]
+    assert interrupted(WAITS + code, 0.2).stdout.split() == ["2"]
