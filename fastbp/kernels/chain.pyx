@@ -336,15 +336,18 @@ cdef class Chain(Callbacks):
         # Bounds of |h| and |delta| of every dense layer, while they are in the cache.
         cdef int64_t first = block.first * self.itemsize
         cdef Node* node
+        cdef const char* h
         cdef int i
         for i in range(self.count):
             node = &self.nodes[i]
-            if node.dense:
-                block.bounds[2 * i] = p.largest_x if i == 0 and isfinite(p.largest_x) else (
-                    self.own.bound(block.rows * node.n_in, (
-                        self.nodes[i - 1].y if i else p.x) + first * node.n_in))
-                block.bounds[2 * i + 1] = self.own.bound(
-                    block.rows * node.n_out, node.dy + first * node.n_out)
+            if not node.dense:
+                continue
+            h = (<const char*>self.nodes[i - 1].y if i else p.x) + first * node.n_in
+            block.bounds[2 * i] = p.largest_x
+            if i > 0 or not isfinite(p.largest_x):
+                block.bounds[2 * i] = self.own.bound(block.rows * node.n_in, h)
+            block.bounds[2 * i + 1] = self.own.bound(
+                block.rows * node.n_out, node.dy + first * node.n_out)
 
 
 cdef fpmode leave(const Pass* p) noexcept nogil:

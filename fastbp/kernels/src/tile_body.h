@@ -132,7 +132,8 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
 }
 
 /* The tile for any number of rows, no more than MOST at a time. Where there are to be sums over ROWS
- * of them, in halves of so many if MOST is less. */
+ * of them, in halves of so many if MOST is less. It begins on a cache line, as marked_ of zeros_body.h does,
+ * so that no change elsewhere moves its loops: one made 784-128-10 on 32 examples 3% slower. */
 #define TILES(NV, MOST, CASES)                                                                     \
     static __attribute__((noinline, aligned(64))) void IN(tiles_##NV)(                             \
         int64_t rows, int64_t k, const real *A, int64_t a_row, int64_t a_col, const real *B,       \

@@ -145,7 +145,7 @@ static inline __attribute__((always_inline)) IN(reg) IN(gather)(const real *cons
 }
 
 /* r (LANES, LANES) = (what stands at p, in rows ld apart)ᵀ. 128 bits at a time go to their place as they
- * are loaded: processors shuffle registers at half the rate, or a third, at which they load. */
+ * are loaded: with AVX-512 Intel's processors shuffle registers at half the rate at which they load. */
 static inline __attribute__((always_inline)) void IN(load_turned)(const real *p, int64_t ld,
                                                                   IN(reg) r[LANES]) {
     enum { PART = 16 / sizeof(real) };
