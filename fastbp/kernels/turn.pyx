@@ -29,9 +29,9 @@ cdef class Turn:
     """A lock for one thread at a time, which may take it again; C sees whether it is taken.
 
     Who has Python's lock, as all do here, takes a free one by writing it down; with threading.RLock
-    a step at 64-64-10 on 32 examples took 8% longer. Others wait at a gate, which lets one through each time it is
-    opened. In a forked child only the thread that forked is left: a lock that another had is free
-    there.
+    a step at 64-64-10 on 32 examples took 8% longer. Others wait at a gate, which lets one through
+    each time it is opened. In a forked child only the thread that forked is left: a lock that
+    another had is free there.
     """
 
     def __cinit__(self):
