@@ -1,8 +1,8 @@
 """What a step makes in one pass beside the same made in several, and the reference.
 
 The step along E8 without forming it, with the gradient formed first, and by hand; all three start
-from the same numbers, so that only this step's rounding lies between them. E1 with a ReLU's E2, and
-E6 with its E7 and half of E9, beside products, ReLU and sums apart, to the bit.
+from the same numbers, so that only this step's rounding lies between them. E1 with a layer's E2, and
+E6 with a ReLU's E7 and half of E9, beside products, activations and sums apart, to the bit.
 """
 
 import numpy as np
@@ -93,25 +93,42 @@ for case in everything:
 """
 
 
-RELU_APART = """
+APART = """
 import itertools
 import numpy as np, fastbp as bp
+from fastbp.kernels import activations
 
-class Apart(bp.layers.Elementwise):  # ReLU in Python: no kernel knows it
+class ReLU(bp.layers.Elementwise):  # in Python: no product takes it along
     needs_x = False
     def f(self, x, y):
         np.copyto(y, np.where(x <= 0, 0, x))
     def df(self, x, y, out):
         out[...] = y > 0
 
+class Tanh(bp.layers.Elementwise):
+    needs_x = False
+    def f(self, x, y):
+        activations.tanh_forward(x, out=y)
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        activations.tanh_backward(y, dy, out=dx)
+
+class Sigmoid(bp.layers.Elementwise):
+    needs_x = False
+    def f(self, x, y):
+        activations.sigmoid_forward(x, out=y)
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        activations.sigmoid_backward(y, dy, out=dx)
+
 rng = np.random.default_rng(2)
 shapes = [(5, 3, 2), (64, 100, 33, 10), (33, 17, 16, 48, 2), (200, 193, 5), (400, 50, 40, 3)]
-optimizers = [bp.SGD(0.05), bp.Adam(0.01)]
-for case in itertools.product(shapes, (1, 2, 15, 16, 49, 200), ("float32", "float64"), optimizers):
-    (n_in, *widths), batch, dtype, optimizer = case
+everything = itertools.product(
+    shapes, (1, 2, 8, 12, 15, 16, 24, 32, 48, 49, 200), ("float32", "float64"),
+    (bp.SGD(0.05), bp.Adam(0.01)), (ReLU, Tanh, Sigmoid))
+for case in everything:
+    (n_in, *widths), batch, dtype, optimizer, g = case
     together, apart = (
         bp.Network(n_in, [layer for n in widths for layer in (bp.Dense(n), g())][:-1],
-                   dtype=dtype, rng=1) for g in (bp.ReLU, Apart))
+                   dtype=dtype, rng=1) for g in (getattr(bp, g.__name__), g))
     apart.flat = together.flat
     for _ in range(3):
         X = rng.standard_normal((batch, n_in)).astype(dtype)
@@ -122,8 +139,8 @@ for case in itertools.product(shapes, (1, 2, 15, 16, 49, 200), ("float32", "floa
 
 
 @pytest.mark.parametrize("isa", instruction_sets())
-def test_a_relu_in_the_product_is_a_relu_apart(isa, python):
-    done = python(RELU_APART, FASTBP_ISA=isa)
+def test_an_activation_in_the_product_is_one_apart(isa, python):
+    done = python(APART, FASTBP_ISA=isa)
     assert done.returncode == 0, done.stderr
 
 

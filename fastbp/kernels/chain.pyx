@@ -15,7 +15,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastbp.kernels.host cimport the_host
-from fastbp.kernels.product cimport LINK_X, LINK_Y
+from fastbp.kernels.product cimport LINK_X, LINK_Y, activation, activation_g, plugin_call
 from fastbp.kernels.tables cimport LAYER, PYTHON
 from fastbp.kernels.threads cimport c_pool_run, c_threads, pool_task
 from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
@@ -122,7 +122,7 @@ cdef class Chain(Callbacks):
             <char*>node.pointers[node.weight] + first * node.n_in * self.itemsize,
             (<char*>node.pointers[1 - node.weight] + first * self.itemsize
              if node.n_params > 1 else NULL),
-            relu, 0, y + first * self.itemsize, node.n_out)
+            relu, NULL, 0, y + first * self.itemsize, node.n_out)
 
     # Blocks of rows
 
@@ -181,7 +181,8 @@ cdef class Chain(Callbacks):
         cdef Node* node
         cdef char* y
         cdef fpmode mode
-        cdef bint relu
+        cdef bint relu, with_g
+        cdef activation then
         cdef int i = 0, code = FASTBP_OK, link = 0
         block.stage = FORWARD
         while i < self.count:
@@ -195,13 +196,21 @@ cdef class Chain(Callbacks):
                 if p.divided and node == &self.nodes[0]:
                     x = y
                     continue
+                with_g = p.fuses and node.under_g
+                if with_g:
+                    then.g = <activation_g>self.nodes[i].table.elementwise.f[self.type]
+                    then.call = <const plugin_call*>self.call_of(&self.nodes[i].call, block, &own)
+                    then.h = self.nodes[i].y + first * node.n_out
+                    i += 1
                 link = LINK_X if link & LINK_Y else 0
                 if i < self.count and self.nodes[i].dense:
                     link |= LINK_Y
                 self.own.affine(
                     block.rows, node.n_in, node.n_out, x, node.pointers[node.weight],
-                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, relu, link, y,
-                    node.n_out)
+                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, relu,
+                    &then if with_g else NULL, link, y, node.n_out)
+                if with_g:
+                    y = <char*>then.h
             elif node.table.body == PYTHON:
                 mode = leave(p)
                 code = self.py_forward(i - 1, p.out != NULL)

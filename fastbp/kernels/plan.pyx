@@ -29,7 +29,8 @@ from fastbp.kernels.product cimport kernels, update_rule
 from fastbp.kernels.tables cimport ELEMENTWISE, LAYER, PYTHON, read_layer, read_loss
 from fastbp.kernels.update cimport make_rule
 from fastbp.plugin cimport (
-    FASTBP_CLASSES, FASTBP_OK, FASTBP_ROWS_INDEPENDENT, FASTBP_VALUES, fastbp_call,
+    FASTBP_CLASSES, FASTBP_INFALLIBLE, FASTBP_NEEDS_X, FASTBP_OK, FASTBP_ROWS_INDEPENDENT,
+    FASTBP_VALUES, fastbp_call,
 )
 
 
@@ -115,8 +116,12 @@ cdef class Plan(Descent):
                 raise MemoryError
             self._kept.append(read_layer(layer, self._labels[i], self.type, &node.table))
             node.dense = node.table.body == LAYER and is_dense(&node.table.layer)
-            if i > 0 and node.table.body == ELEMENTWISE and is_relu(&node.table.elementwise):
-                self.nodes[i - 1].under_relu = self.nodes[i - 1].dense
+            if i > 0 and self.nodes[i - 1].dense and node.table.body == ELEMENTWISE:
+                self.nodes[i - 1].under_relu = is_relu(&node.table.elementwise)
+                self.nodes[i - 1].under_g = (
+                    not self.nodes[i - 1].under_relu and node.table.elementwise.flags
+                    & (FASTBP_ROWS_INDEPENDENT | FASTBP_INFALLIBLE | FASTBP_NEEDS_X)
+                    == FASTBP_ROWS_INDEPENDENT | FASTBP_INFALLIBLE)
             start_call(&node.call, 0, node.n_in, node.n_out)
             node.call.context = node.table.context
             node.call.params = <const void* const*>node.pointers

@@ -27,6 +27,16 @@ cdef extern from "src/dense.h" nogil:
         void* m
         void* v
 
+    struct plugin_call "fastbp_call":  # of fastbp/plugin.h, which the products do not read
+        pass
+
+    ctypedef int (*activation_g)(
+        const plugin_call* call, int64_t n, const void* a, void* h) noexcept nogil
+    ctypedef struct activation:
+        activation_g g
+        const plugin_call* call
+        void* h
+
     ctypedef struct dense_type:
         int64_t sum_rows
         void (*product)(
@@ -34,7 +44,8 @@ cdef extern from "src/dense.h" nogil:
             const void* B, int64_t ldb, void* C, int64_t ldc, int add) noexcept nogil
         void (*affine)(
             int64_t batch, int64_t n_in, int64_t n_out, const void* x, const void* W,
-            const void* b, int relu, int link, void* y, int64_t ld_y) noexcept nogil
+            const void* b, int relu, const activation* then, int link, void* y,
+            int64_t ld_y) noexcept nogil
         void (*upstream)(
             int64_t batch, int64_t n_in, int64_t n_out, const void* delta, const void* W,
             const void* h, void* dh, void* sums) noexcept nogil

@@ -56,11 +56,12 @@ static int TYPED(backward)(const fastbp_call *call, const void *x_, const void *
 static int TYPED(f)(const fastbp_call *call, int64_t n, const void *x_, void *y_) {
     const real *x = x_;
     real *y = y_;
-    (void)call;
     for (int64_t i = 0; i < n; i++) {
         y[i] = x[i] * x[i];
         if (BUG == DROPS_NAN && !(x[i] == x[i]))
             y[i] = 0;
+        if (BUG == BY_COLUMN && i % call->n_in == 0)
+            y[i] += 1;
     }
     return FASTBP_OK;
 }
@@ -111,7 +112,7 @@ const fastbp_loss loss = {HEAD(loss), PAIR(loss), {NULL, NULL}, NULL};
 
 BUGS = [
     "NONE", "PAST_ROWS", "FAILS", "SCRATCH", "ADDS", "UNSEEN_DX", "OFF_BY_ONE", "DROPS_NAN",
-    "C_UNLIKE_PYTHON", "WEIGHTS", "PAST_LOSSES", "NO_FLAG", "NO_X", "F32_ONLY",
+    "C_UNLIKE_PYTHON", "WEIGHTS", "PAST_LOSSES", "NO_FLAG", "NO_X", "F32_ONLY", "BY_COLUMN",
 ]  # fmt: skip
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
@@ -225,6 +226,7 @@ def test_without_a_bug_all_checks_pass(part, libraries):
         (Square, "DROPS_NAN", "nan_rows", "must not be dropped"),
         (Square, "C_UNLIKE_PYTHON", "c_equals_python", "away from the Python body's"),
         (Square, "NO_X", "elementwise", "FASTBP_NEEDS_X"),
+        (Square, "BY_COLUMN", "elementwise", "f hangs on where a number stands"),
         (Square, "F32_ONLY", "float_types", "computes in float32 only"),
         (Cubic, "PAST_LOSSES", "in_bounds", "wrote beside losses"),
         (Cubic, "WEIGHTS", "weights", "the host applies weights"),

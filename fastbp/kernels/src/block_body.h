@@ -11,8 +11,8 @@ static inline void IN(fetch)(int64_t rows, int64_t width, const real *from, int6
 }
 
 /* C (m, n) from A (m, k) B (k, n), or Bᵀ, over one block of the depth, A by its strides. A panel of B
- * is packed where enough rows of A use it; its last columns, when they do not fill a register,
- * always. */
+ * is packed where enough rows of A use it and its rows do not stand together already; its last columns,
+ * when they do not fill a register, always. */
 _Static_assert(DEPTH <= STEP_DEPTH, "a panel has no room");
 static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
                          int64_t a_col, const real *B, int64_t ldb, int turned, real *C,
@@ -33,11 +33,12 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
         if (again && left < wide && n >= wide) /* some columns twice and none apart */
             j = n - wide, left = wide;
         const real *panel = B + j, *bias = ending->bias ? ending->bias + j : NULL;
+        const int packs = left < wide || (m >= PACK_ROWS && ldb > wide);
         if (turned)
             IN(turn)(left, wide, k, B + j * ldb, ldb, packed);
-        else if (left < wide || m >= PACK_ROWS)
+        else if (packs)
             IN(pack)(left, wide, k, panel, ldb, packed);
-        if (turned || left < wide || m >= PACK_ROWS)
+        if (turned || packs)
             panel = packed, ld = wide;
         if (left == wide && ending->kind != MOMENTS) {
             const int64_t next = n - j - wide < wide ? n - j - wide : wide;

@@ -12,17 +12,20 @@ static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t 
 /* C (m, n) from A (m, k) Bᵀ; B (n, k): E1 of few rows. Both stand in rows along the depth; up to
  * WIDTH rows of A are turned and become lanes, Cᵀ = B Aᵀ comes out, and is turned back when
  * complete. As it came out it is kept in `in`, unless NULL, for the next layer's E1, which need not turn
- * it then: that is `kept`, or NULL. */
+ * it then: that is `kept`, or NULL. `then` is called on what is kept, and its h takes C's place. */
 static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda, const real *B,
                          int64_t ldb, real *C, int64_t ldc, IN(held) *in, const real *kept,
-                         const IN(ending) *ending) {
+                         const activation *then, const IN(ending) *ending) {
     real turned[DEPTH * WIDTH] __attribute__((aligned(64)));
     real on_stack[CHUNK * WIDTH] __attribute__((aligned(64)));
-    real *sums = on_stack;
+    real *sums = on_stack, *complete = on_stack;
+    if (then)
+        C = then->h;
     if (in) {
         in->kept = C;
         in->newer = !in->newer;
-        sums = in->turned[in->newer];
+        complete = in->turned[in->newer];
+        sums = then ? on_stack : complete;
     }
     for (int64_t i = 0; i < n; i += CHUNK) {
         int64_t rows = n - i < CHUNK ? n - i : CHUNK;
@@ -39,7 +42,9 @@ static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
                 IN(tiles)(nv, rows, depth, B + i * ldb + p, ldb, 1,
                           kept ? kept + p * wide : turned, wide, sums, wide, bias, &now);
             }
-            IN(turn_back)(rows, width, wide, sums, C + j * ldc + i, ldc, ending->add);
+            if (then)
+                then->g(then->call, rows * wide, sums, complete);
+            IN(turn_back)(rows, width, wide, complete, C + j * ldc + i, ldc, ending->add);
         }
     }
 }
@@ -47,19 +52,23 @@ static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
 /* C (m, n) from A (m, k) Bᵀ, by whichever takes less: A and C turned, or B, as where many rows of A
  * would read all of B again and again. Elsewhere multiply-adds of whole registers are counted; turning a
  * number costs as much as TURNING rows of multiply-adds. What is to be added to C always goes one way,
- * since only one of them adds it up first. */
-static void IN(by_transposed)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda,
-                              const real *B, int64_t ldb, real *C, int64_t ldc, IN(held) *in,
-                              const real *kept, const IN(ending) *ending) {
+ * since only one of them adds it up first. Whether `then` was called: on numbers that are kept turned,
+ * where registers hold no others. */
+static int IN(by_transposed)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda,
+                             const real *B, int64_t ldb, real *C, int64_t ldc, IN(held) *in,
+                             const real *kept, const activation *then, const IN(ending) *ending) {
     if (IN(skips)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending))
-        return;
+        return 0;
     int64_t m_lanes = (m + LANES - 1) / LANES * LANES, n_lanes = (n + LANES - 1) / LANES * LANES;
     int turns_B = m >= TURN_ROWS && n >= BLOCK_PANELS * WIDTH;
     if (ending->add ||
-        (!turns_B && m_lanes * (n * k + TURNING * (n + k)) <= n_lanes * k * (m + TURNING)))
-        IN(by_depth)(m, n, k, A, lda, B, ldb, C, ldc, in, kept, ending);
-    else
-        IN(in_blocks)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending);
+        (!turns_B && m_lanes * (n * k + TURNING * (n + k)) <= n_lanes * k * (m + TURNING))) {
+        then = in && m == m_lanes ? then : NULL;
+        IN(by_depth)(m, n, k, A, lda, B, ldb, C, ldc, in, kept, then, ending);
+        return then != NULL;
+    }
+    IN(in_blocks)(m, n, k, A, lda, 1, B, ldb, 1, C, ldc, ending);
+    return 0;
 }
 
 /* C (m, n) = op(A) op(B) (+ C). */
@@ -73,7 +82,7 @@ static void IN(product)(int trans_a, int trans_b, int64_t m, int64_t n, int64_t 
     if (trans_b && m == 1)
         IN(inner_products)(n, k, A, B, ldb, NULL, -INFINITY, C, add);
     else if (trans_b)
-        IN(by_transposed)(m, n, k, A, lda, B, ldb, C, ldc, NULL, NULL, &ending);
+        IN(by_transposed)(m, n, k, A, lda, B, ldb, C, ldc, NULL, NULL, NULL, &ending);
     else if (trans_a && k == 1)
         IN(rank_one)(m, n, A, B, C, ldc, add);
     else if (!trans_a && m == 1)
@@ -87,10 +96,11 @@ static inline int IN(keeps)(int64_t m, int64_t n) {
     return m > 1 && m <= WIDTH && n <= CHUNK && m * n >= KEEP_LEAST;
 }
 
-/* E1: a = x Wᵀ + b; or, with relu, E2 too: max(a, 0). x (batch, n_in), W (n_out, n_in), b (n_out,)
- * or NULL, y (batch, n_out), of rows ld_y apart. */
+/* E1: a = x Wᵀ + b; or E2 too, with relu max(a, 0), or what `then` makes of it. x (batch, n_in),
+ * W (n_out, n_in), b (n_out,) or NULL, y (batch, n_out), of rows ld_y apart. */
 static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
-                       const void *b, int relu, int link, void *y, int64_t ld_y) {
+                       const void *b, int relu, const activation *then, int link, void *y,
+                       int64_t ld_y) {
     const IN(ending) ending = {.kind = AFFINE, .bias = b, .least = relu ? 0 : -INFINITY};
     /* what LINK_Y says of one layer LINK_X says of the next, so that nothing is taken for kept */
     const int keeps = (link & LINK_Y) && IN(keeps)(batch, n_out);
@@ -98,11 +108,14 @@ static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x
     const real *kept = in && (link & LINK_X) && in->kept == x ? in->turned[in->newer] : NULL;
     if (in)
         in->kept = NULL;
+    int called = 0;
     if (batch == 1)
         IN(inner_products)(n_out, n_in, x, W, n_in, b, ending.least, y, 0);
     else
-        IN(by_transposed)(batch, n_out, n_in, x, n_in, W, n_in, y, ld_y,
-                          keeps ? in : NULL, kept, &ending);
+        called = IN(by_transposed)(batch, n_out, n_in, x, n_in, W, n_in, y, ld_y,
+                                   keeps ? in : NULL, kept, then, &ending);
+    if (then && !called)
+        then->g(then->call, batch * n_out, y, then->h);
 }
 
 /* E6: dh = delta W; or, given h = max(a, 0), E7 too: 0 where h is not above 0; and, given sums, for

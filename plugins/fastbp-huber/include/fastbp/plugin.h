@@ -135,7 +135,7 @@ typedef struct fastbp_layer {
     size_t (*scratch)(void *context, int64_t rows, int64_t n_in, int64_t n_out, int type);
 } fastbp_layer;
 
-/* An elementwise layer on n numbers: y = f(x), and df is f'(x). */
+/* An elementwise layer on n numbers, in whatever order the host has them: y = f(x), and df is f'(x). */
 typedef struct fastbp_elementwise {
     uint32_t struct_size; /* sizeof(fastbp_elementwise) */
     uint32_t minor;       /* FASTBP_MINOR */
