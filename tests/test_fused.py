@@ -1,8 +1,8 @@
 """What a step makes in one pass beside the same made in several, and the reference.
 
 The step along E8 without forming it, with the gradient formed first, and by hand; all three start
-from the same numbers, so that only this step's rounding lies between them. E1 with a layer's E2, and
-E6 with a ReLU's E7 and half of E9, beside products, activations and sums apart, to the bit.
+from the same numbers, so that only this step's rounding lies between them. E1 with an activation's
+E2, and E6 with a ReLU's E7 and half of E9, beside products, activations and sums apart, to the bit.
 """
 
 import numpy as np
