@@ -188,13 +188,14 @@ def test_x_may_be_memory_that_the_step_writes_to(optimizer, slot, rows):
         np.testing.assert_allclose(net.flat, nets[1].flat, rtol=0, atol=1e-12)
 
 
-def test_a_bias_gradient_whose_partial_sums_overflow_is_finite():
+@pytest.mark.parametrize("optimizer", [bp.SGD(1e-38), bp.Adam(1e-3)])
+def test_a_bias_gradient_whose_partial_sums_overflow_is_finite(optimizer):
     """Four rows of a hidden delta near the largest float32, then four of the other sign."""
     net = bp.Network(1, [bp.Dense(1), bp.ReLU(), bp.Dense(1)], loss="squared_error", rng=0)
     for name, value in zip(net.params, (1e3, 0.0, 4.0, 0.0), strict=True):
         net.params[name][...] = value
     X, y = np.full((8, 1), 1e-3, np.float32), np.repeat([-3.2e38, 3.2e38], 4).astype(np.float32)
-    net.step(X, y, bp.SGD(1e-38))
+    net.step(X, y, optimizer)
     assert np.isfinite(net.flat).all()
     assert net.params["dense1.b"] == pytest.approx(0.0, abs=1e-6)  # eight of 1.6e38, in pairs
 

@@ -52,6 +52,7 @@ cdef struct Pass:  # one run of the chain
     char* dx  # NULL: not wanted
     bint factors_only  # affine layers leave E8 and E9 to whoever asks for them
     double largest_x  # max |x| or, not known, infinity; below 0: no step, which alone needs it
+    bint measures  # bounds of |h| and |delta| are wanted
     bint divided  # E1 of the first layer, by its outputs, is done
     bint fuses  # y of such layers, and dy of that ReLU, are not kept
     bint flushes  # denormals count as zero: the caller's floating-point mode stands in `mode`

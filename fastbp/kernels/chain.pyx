@@ -157,7 +157,7 @@ cdef class Chain(Callbacks):
         self.weigh_block(p, block)
         block.stage = BACKWARD
         block.code = self.backward_block(p, block)
-        if block.code == FASTBP_OK and p.largest_x >= 0:
+        if block.code == FASTBP_OK and p.measures:
             self.measure_block(p, block)
 
     cdef const fastbp_call* call_of(

@@ -22,7 +22,9 @@ cdef class Descent(Chain):
     cdef int flushed_step(
         self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil
     cdef bint apart(self, const char* x, const update_rule* rule) noexcept nogil
-    cdef bint bounded(self, const Pass* p, const update_rule* rule, double l2) noexcept nogil
+    cdef bint less_to_measure(self) noexcept nogil
+    cdef bint decay_bounded(self, const update_rule* rule, double l2) noexcept nogil
+    cdef bint bounded(self, const Pass* p) noexcept nogil
     cdef void form_gradients(self, Pass* p) noexcept nogil
     cdef void weight_gradients(self, StepTask* task) noexcept nogil
     cdef void weight_gradient(

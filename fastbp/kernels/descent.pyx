@@ -80,23 +80,28 @@ cdef class Descent(Chain):
     cdef int flushed_step(
             self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
         # E1 to E9 and the optimizer's step. Weights step along E8 without its being formed, where
-        # that pays and nothing can fail any more. What has no bound is looked at before the step,
-        # which comes last. Without a rule the gradient is left in flat.
+        # that pays and nothing can fail any more. What has no bound, or is formed and less than what
+        # bounds it, is looked at before the step, which comes last. Without a rule the gradient is
+        # left in flat.
         cdef StepTask task
-        cdef bint good
-        cdef int code = self.c_chain(p)
+        cdef bint good, along
+        cdef int code
+        along = (rule.kind != RULE_NONE and self.apart(p.x, rule)
+                 and self.rows <= (ADAM_DEPTH if rule.kind == RULE_ADAM else STEP_DEPTH))
+        p.measures = along or (rule.kind != RULE_NONE and self.less_to_measure())
+        code = self.c_chain(p)
         if code != FASTBP_OK:
             return code
         p.value += self.c_l2(theta, l2, NULL)
         p.stage = GRADIENT
         if not isfinite(p.value):
             return FASTBP_NON_FINITE
-        good = rule.kind != RULE_NONE and self.bounded(p, rule, l2)
+        good = (rule.kind != RULE_NONE and self.decay_bounded(rule, l2)
+                and (not p.measures or self.bounded(p)))
         task.descent, task.p, task.theta, task.bounded = <void*>self, p, NULL, good
         memcpy(&task.rule, rule, sizeof(update_rule))
         memcpy(&task.decayed, rule, sizeof(update_rule))
-        if (good and self.rows <= (ADAM_DEPTH if rule.kind == RULE_ADAM else STEP_DEPTH)
-                and self.apart(p.x, rule)):
+        if good and along:
             p.stage = DONE
             task.theta = theta
             task.decayed.decay += 2 * l2
@@ -104,6 +109,11 @@ cdef class Descent(Chain):
             self.update(&task, 0, self.size, True)
             return FASTBP_OK
         self.weight_gradients(&task)
+        if good and not p.measures:
+            good = self.own.bound(self.size, self.gradient) < BOUND[self.type]
+            if not good:  # perhaps by E9's sums alone, which are in double now
+                task.bounded = False
+                self.weight_gradients(&task)
         if good:
             task.decayed.decay += 2 * l2
         else:
@@ -133,20 +143,34 @@ cdef class Descent(Chain):
                 return False
         return True
 
-    cdef bint bounded(self, const Pass* p, const update_rule* rule, double l2) noexcept nogil:
-        # Whether every entry of the gradient is finite, those of E8, E9 by a bound: |Σ_n delta h|
-        # is at most rows max|delta| max|h|; and the factor of W that decay and l2 make together.
-        # NaN compares as False.
+    cdef bint less_to_measure(self) noexcept nogil:
+        # Whether h and delta of all layers are fewer numbers than the gradient.
+        cdef int64_t width = 0
+        cdef int i
+        for i in range(self.count):
+            if self.nodes[i].dense:
+                width += self.nodes[i].n_in + self.nodes[i].n_out
+        return self.rows * width < self.size
+
+    cdef bint decay_bounded(self, const update_rule* rule, double l2) noexcept nogil:
+        # Whether nothing overflows by the factor of W that decay and l2 make together.
         cdef Node* node
-        cdef double h, delta
-        cdef int i, j
-        if not rule.decay + 2 * l2 < BOUND[self.type]:
-            return False
+        cdef int i
         for i in range(self.count):
             node = &self.nodes[i]
             if node.affine and l2 != 0 and not 2 * l2 * self.own.bound(
                     node.sizes[node.weight], node.pointers[node.weight]) < BOUND[self.type]:
                 return False
+        return rule.decay + 2 * l2 < BOUND[self.type]
+
+    cdef bint bounded(self, const Pass* p) noexcept nogil:
+        # Whether every entry of the gradient is finite, those of E8, E9 by a bound: |Σ_n delta h|
+        # is at most rows max|delta| max|h|. NaN compares as False.
+        cdef Node* node
+        cdef double h, delta
+        cdef int i, j
+        for i in range(self.count):
+            node = &self.nodes[i]
             if node.dense:
                 for j in range(self.n_blocks):
                     h, delta = self.blocks[j].bounds[2 * i], self.blocks[j].bounds[2 * i + 1]
