@@ -26,8 +26,8 @@ cdef class Steps:
     cdef OptimizerState state
     cdef update_rule rule
 
-    cdef bint bound(self, optimizer, int depth) except -1
-    cdef bint take(self, X, y, bint locked, double* value) except -1
+    cdef bint still_bound(self, optimizer, int depth) except -1
+    cdef bint take_step(self, X, y, bint locked, double* value) except -1
     cdef const char* targets_of(self, y, int64_t rows) except? NULL
     cdef int run(
         self, const char* x, double largest_x, const char* targets, int64_t rows,

@@ -111,21 +111,21 @@ cdef class Steps:
         True
         """
         cdef double value
-        if (sample_weight is None and threads is None and self.bound(optimizer, 0)
+        if (sample_weight is None and threads is None and self.still_bound(optimizer, 0)
                 and plain(X, 2, self._plan.type_number)):
             if keeps_lock(cnp.PyArray_DIM(X, 0) * self._plan.size):  # nobody else runs meanwhile
-                if self.take(X, y, True, &value):
+                if self.take_step(X, y, True, &value):
                     return value
             else:
                 self._lock.take()
                 try:  # whoever had it may have changed everything
-                    if self.bound(optimizer, 1) and self.take(X, y, False, &value):
+                    if self.still_bound(optimizer, 1) and self.take_step(X, y, False, &value):
                         return value
                 finally:
                     self._lock.leave()
         return self._step_carefully(X, y, optimizer, sample_weight, threads)
 
-    cdef bint take(self, X, y, bint locked, double* value) except -1:
+    cdef bint take_step(self, X, y, bint locked, double* value) except -1:
         # One step on these rows, if they are just as the plan wants them; with Python's lock, or
         # without and with the network's.
         cdef Plan plan = self._plan
@@ -159,7 +159,7 @@ cdef class Steps:
         self.rule.v = pointer(self.slot_arrays[1]) if len(self.slots) > 1 else NULL
         self.bound_flat, self.state, self.optimizer = self._flat, state, optimizer
 
-    cdef bint bound(self, optimizer, int depth) except -1:
+    cdef bint still_bound(self, optimizer, int depth) except -1:
         # Whether this is the optimizer of the last step, and nothing that it works on was replaced,
         # and whether the lock was taken as often as the caller says. Nothing that may let another
         # thread run comes after the comparison of the optimizers.
@@ -265,7 +265,7 @@ cdef class Steps:
         cdef Plan plan = self._plan
         cdef int64_t N = batch.x.shape[0], size = x.shape[0], steps = (N + size - 1) // size
         cdef int64_t start = 0, rows = 0, n
-        if not self.bound(optimizer, 1) or size > plan.capacity:
+        if not self.still_bound(optimizer, 1) or size > plan.capacity:
             return 0, running, NAN, None
         taken = np.empty_like(batch.targets, shape=(size, *batch.targets.shape[1:]))
         weights = None if batch.weight is None else np.empty(size)

@@ -1,5 +1,5 @@
-/* Products in tiles (tile_body.h), their operands packed where that pays: panels of B and blocks of
- * A. For one type and one instruction set. */
+/* Products in tiles (tile_body.h), their operands packed (pack_body.h) where that pays: panels of B and
+ * blocks of A. For one type and one instruction set. */
 
 #define LINE (64 / (int64_t)sizeof(real)) /* numbers that the caches hold together */
 
