@@ -30,6 +30,10 @@ cdef int64_t BLOCK_BYTES = 500_000
 # Multiply-adds of E1 from which a pass is worth a second thread: some 20 us of one.
 cdef int64_t SHARED_WORK = 1_000_000
 
+cdef activation RELU  # that E1 has in itself
+RELU.g = NULL
+
+
 cdef void run_forward(void* context, int part) noexcept nogil:
     cdef Task* task = <Task*>context
     (<Chain>task.chain).forward_block(task.p, &(<Chain>task.chain).blocks[part])
@@ -122,7 +126,7 @@ cdef class Chain(Callbacks):
             <char*>node.pointers[node.weight] + first * node.n_in * self.itemsize,
             (<char*>node.pointers[1 - node.weight] + first * self.itemsize
              if node.n_params > 1 else NULL),
-            relu, NULL, 0, y + first * self.itemsize, node.n_out)
+            &RELU if relu else NULL, 0, y + first * self.itemsize, node.n_out)
 
     # Blocks of rows
 
@@ -181,36 +185,36 @@ cdef class Chain(Callbacks):
         cdef Node* node
         cdef char* y
         cdef fpmode mode
-        cdef bint relu, with_g
-        cdef activation then
+        cdef activation g
+        cdef const activation* then
         cdef int i = 0, code = FASTBP_OK, link = 0
         block.stage = FORWARD
         while i < self.count:
             node = &self.nodes[i]
-            relu = p.fuses and node.under_relu
+            then = &RELU if p.fuses and node.under_relu else NULL
             block.failed = i
-            i += 2 if relu else 1
+            i += 1 if then == NULL else 2
             y = self.nodes[i - 1].y if p.out == NULL or i < self.count else p.out
             y += first * node.n_out
             if node.dense:  # E1, or E1 and E2
                 if p.divided and node == &self.nodes[0]:
                     x = y
                     continue
-                with_g = p.fuses and node.under_g
-                if with_g:
-                    then.g = <activation_g>self.nodes[i].table.elementwise.f[self.type]
-                    then.call = <const plugin_call*>self.call_of(&self.nodes[i].call, block, &own)
-                    then.h = self.nodes[i].y + first * node.n_out
+                if p.fuses and node.under_g:
+                    g.g = <activation_g>self.nodes[i].table.elementwise.f[self.type]
+                    g.call = <const plugin_call*>self.call_of(&self.nodes[i].call, block, &own)
+                    g.h = self.nodes[i].y + first * node.n_out
+                    then = &g
                     i += 1
                 link = LINK_X if link & LINK_Y else 0
                 if i < self.count and self.nodes[i].dense:
                     link |= LINK_Y
                 self.own.affine(
                     block.rows, node.n_in, node.n_out, x, node.pointers[node.weight],
-                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, relu,
-                    &then if with_g else NULL, link, y, node.n_out)
-                if with_g:
-                    y = <char*>then.h
+                    node.pointers[1 - node.weight] if node.n_params > 1 else NULL, then, link, y,
+                    node.n_out)
+                if then == &g:
+                    y = <char*>g.h
             elif node.table.body == PYTHON:
                 mode = leave(p)
                 code = self.py_forward(i - 1, p.out != NULL)

@@ -12,7 +12,7 @@ cdef void c_dense_forward(
         const floating* x, const floating* W, const floating* b, floating* a,
         Py_ssize_t batch, Py_ssize_t n_in, Py_ssize_t n_out) noexcept nogil:
     # E1: a = x Wᵀ + b; x (batch, n_in), W (n_out, n_in), b (n_out,) or NULL, a (batch, n_out).
-    kernels(floating is double).affine(batch, n_in, n_out, x, W, b, False, NULL, 0, a, n_out)
+    kernels(floating is double).affine(batch, n_in, n_out, x, W, b, NULL, 0, a, n_out)
 
 
 cdef void c_dense_backward(

@@ -80,9 +80,9 @@ cdef class Descent(Chain):
     cdef int flushed_step(
             self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
         # E1 to E9 and the optimizer's step. Weights step along E8 without its being formed, where
-        # that pays and nothing can fail any more. What has no bound, or is formed and less than what
-        # bounds it, is looked at before the step, which comes last. Without a rule the gradient is
-        # left in flat.
+        # that pays and nothing can fail any more. What has no bound, or is formed and less than
+        # what bounds it, is looked at before the step, which comes last. Without a rule the
+        # gradient is left in flat.
         cdef StepTask task
         cdef bint good, along
         cdef int code
@@ -156,9 +156,9 @@ cdef class Descent(Chain):
         # Whether nothing overflows by the factor of W that decay and l2 make together.
         cdef Node* node
         cdef int i
-        for i in range(self.count):
+        for i in range(self.count if l2 != 0 else 0):
             node = &self.nodes[i]
-            if node.affine and l2 != 0 and not 2 * l2 * self.own.bound(
+            if node.affine and not 2 * l2 * self.own.bound(
                     node.sizes[node.weight], node.pointers[node.weight]) < BOUND[self.type]:
                 return False
         return rule.decay + 2 * l2 < BOUND[self.type]

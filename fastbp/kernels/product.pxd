@@ -44,8 +44,7 @@ cdef extern from "src/dense.h" nogil:
             const void* B, int64_t ldb, void* C, int64_t ldc, int add) noexcept nogil
         void (*affine)(
             int64_t batch, int64_t n_in, int64_t n_out, const void* x, const void* W,
-            const void* b, int relu, const activation* then, int link, void* y,
-            int64_t ld_y) noexcept nogil
+            const void* b, const activation* then, int link, void* y, int64_t ld_y) noexcept nogil
         void (*upstream)(
             int64_t batch, int64_t n_in, int64_t n_out, const void* delta, const void* W,
             const void* h, void* dh, void* sums) noexcept nogil

@@ -28,7 +28,8 @@ typedef struct update_rule {
 
 enum { LINK_X = 1, LINK_Y = 2 };
 
-/* E2 of an elementwise layer (fastbp/plugin.h): h (batch, n_out) = g(a), called on n numbers. */
+/* E2: max(a, 0) if g is NULL, or an elementwise layer's (fastbp/plugin.h), called on n numbers, of which
+ * h (batch, n_out) is made. */
 struct fastbp_call;
 typedef int (*activation_g)(const struct fastbp_call *call, int64_t n, const void *a, void *h);
 typedef struct activation {
@@ -44,14 +45,13 @@ typedef struct dense_type {
      * numbers from one stored row to the next; not both may be transposed. */
     void (*product)(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, const void *A,
                     int64_t lda, const void *B, int64_t ldb, void *C, int64_t ldc, int add);
-    /* E1: y (batch, n_out) = x (batch, n_in) W (n_out, n_in)ᵀ + b; b (n_out,) or NULL. With `relu`
-     * E2 as well: y = max(x Wᵀ + b, 0). Or, unless `then` is NULL, with its E2: then y, whose rows
-     * are n_out apart, holds nothing of use, and h is what goes on. `link`: LINK_Y if the thread's
-     * next call of affine has y, or h, as its x, unchanged, and LINK_X if this is such a call; what
-     * goes on is kept turned in between. The rows of y are ld_y apart. */
+    /* E1: y (batch, n_out) = x (batch, n_in) W (n_out, n_in)ᵀ + b; b (n_out,) or NULL; the rows of y
+     * are ld_y apart. Unless `then` is NULL, with its E2: y = max(x Wᵀ + b, 0), or then->h, where y,
+     * whose rows are n_out apart, holds nothing of use. `link`: LINK_Y if the thread's next call of
+     * affine has y, or h, as its x, unchanged, and LINK_X if this is such a call; that x is kept
+     * turned in between. */
     void (*affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
-                   const void *b, int relu, const activation *then, int link, void *y,
-                   int64_t ld_y);
+                   const void *b, const activation *then, int link, void *y, int64_t ld_y);
     /* E6: dh (batch, n_in) = delta (batch, n_out) W. Given h (batch, n_in), what a ReLU put out, E7
      * as well: 0 where h is not above 0; and, unless sums is NULL, the first half of E9: for each
      * sum_rows rows of dh, begun or full, the sums of its columns, sums (batch / sum_rows, n_in). Not

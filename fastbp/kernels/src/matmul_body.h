@@ -96,11 +96,11 @@ static inline int IN(keeps)(int64_t m, int64_t n) {
     return m > 1 && m <= WIDTH && n <= CHUNK && m * n >= KEEP_LEAST;
 }
 
-/* E1: a = x Wᵀ + b; or E2 too, with relu max(a, 0), or what `then` makes of it. x (batch, n_in),
+/* E1: a = x Wᵀ + b; or E2 too, max(a, 0) or what else `then` makes of it. x (batch, n_in),
  * W (n_out, n_in), b (n_out,) or NULL, y (batch, n_out), of rows ld_y apart. */
 static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
-                       const void *b, int relu, const activation *then, int link, void *y,
-                       int64_t ld_y) {
+                       const void *b, const activation *then, int link, void *y, int64_t ld_y) {
+    const int relu = then && !then->g;
     const IN(ending) ending = {.kind = AFFINE, .bias = b, .least = relu ? 0 : -INFINITY};
     /* what LINK_Y says of one layer LINK_X says of the next, so that nothing is taken for kept */
     const int keeps = (link & LINK_Y) && IN(keeps)(batch, n_out);
@@ -109,6 +109,7 @@ static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x
     if (in)
         in->kept = NULL;
     int called = 0;
+    then = relu ? NULL : then;
     if (batch == 1)
         IN(inner_products)(n_out, n_in, x, W, n_in, b, ending.least, y, 0);
     else
