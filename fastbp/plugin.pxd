@@ -19,6 +19,7 @@ cdef extern from "<fastbp/plugin.h>" nogil:
         FASTBP_ROWS_INDEPENDENT
         FASTBP_INFALLIBLE
         FASTBP_NEEDS_X
+        FASTBP_ENTRIES_INDEPENDENT
         FASTBP_CLASSES
         FASTBP_VALUES
 

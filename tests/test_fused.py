@@ -120,9 +120,10 @@ class Sigmoid(bp.layers.Elementwise):
         activations.sigmoid_backward(y, dy, out=dx)
 
 rng = np.random.default_rng(2)
-shapes = [(5, 3, 2), (64, 100, 33, 10), (33, 17, 16, 48, 2), (200, 193, 5), (400, 50, 40, 3)]
+shapes = [(5, 3, 2), (64, 100, 33, 10), (33, 17, 16, 48, 2), (200, 193, 5), (400, 50, 40, 3),
+          (9, 193, 130, 5)]
 everything = itertools.product(
-    shapes, (1, 2, 8, 12, 15, 16, 24, 32, 48, 49, 200), ("float32", "float64"),
+    shapes, (1, 2, 4, 6, 8, 12, 15, 16, 24, 32, 48, 49, 200), ("float32", "float64"),
     (bp.SGD(0.05), bp.Adam(0.01)), (ReLU, Tanh, Sigmoid))
 for case in everything:
     (n_in, *widths), batch, dtype, optimizer, g = case
@@ -198,6 +199,21 @@ def test_a_bias_gradient_whose_partial_sums_overflow_is_finite(optimizer):
     net.step(X, y, optimizer)
     assert np.isfinite(net.flat).all()
     assert net.params["dense1.b"] == pytest.approx(0.0, abs=1e-6)  # eight of 1.6e38, in pairs
+
+
+@pytest.mark.parametrize("rows", [1, 8, 600])
+@pytest.mark.parametrize("optimizer", [bp.SGD(1e-3), bp.SGD(1e-3, momentum=0.9), bp.Adam(1e-3)])
+def test_a_gradient_that_overflows_is_told_and_changes_nothing(optimizer, rows):
+    """delta h is 1e10 times 1e30, and the loss finite."""
+    net = bp.Network(1, [bp.Dense(1)], loss="squared_error", rng=0)
+    y = np.full((rows, 1), 1e10, np.float32)
+    net.flat[:] = 0
+    net.step(np.zeros((rows, 1), np.float32), np.zeros_like(y), optimizer)
+    for X in (np.full((rows, 1), 1e30, np.float32), [[1e30]] * rows):  # a list: the careful way
+        with pytest.raises(bp.NonFiniteError, match=r"^gradient: became NaN or infinite"):
+            net.step(X, y, optimizer)
+        assert (net.flat == 0).all()
+        assert net.optimizer_state.steps == 1
 
 
 def test_decay_and_l2_that_overflow_together_do_not_reach_the_parameters():

@@ -22,7 +22,7 @@ cdef struct Node:  # one layer, its table and where its numbers stand
     bint affine
     bint dense  # fastbp's own: the chain has kernels for E1, E6, E8 and E9
     bint under_relu  # such a layer, with fastbp's own ReLU next: steps take both at once
-    bint under_g  # or another elementwise layer, that cannot fail and whose slope y tells
+    bint under_g  # or an elementwise layer of independent entries that cannot fail or reread x
     int64_t n_in
     int64_t n_out
     char* y
@@ -54,7 +54,7 @@ cdef struct Pass:  # one run of the chain
     double largest_x  # max |x| or, not known, infinity; below 0: no step, which alone needs it
     bint measures  # bounds of |h| and |delta| are wanted
     bint divided  # E1 of the first layer, by its outputs, is done
-    bint fuses  # y of such layers, and dy of that ReLU, are not kept
+    bint fuses  # y of layers under_relu and under_g, and dy of that ReLU, are not kept
     bint flushes  # denormals count as zero: the caller's floating-point mode stands in `mode`
     fpmode mode
     Stage stage

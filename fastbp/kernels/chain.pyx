@@ -30,8 +30,7 @@ cdef int64_t BLOCK_BYTES = 500_000
 # Multiply-adds of E1 from which a pass is worth a second thread: some 20 us of one.
 cdef int64_t SHARED_WORK = 1_000_000
 
-cdef activation RELU  # that E1 has in itself
-RELU.g = NULL
+cdef activation RELU  # without a g, which is fastbp's own
 
 
 cdef void run_forward(void* context, int part) noexcept nogil:

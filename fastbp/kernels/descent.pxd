@@ -7,7 +7,7 @@ cdef struct StepTask:  # what a thread needs to know to run a part
     void* descent
     Pass* p
     char* theta  # of a step; NULL: gradients are formed
-    bint bounded  # nothing overflows in whatever order it is added up
+    bint bounded  # E9 adds up rows in their own type: nothing overflows, or it is looked at
     update_rule rule
     update_rule decayed  # for weights: with the decay that l2 is
 

@@ -29,8 +29,8 @@ from fastbp.kernels.product cimport kernels, update_rule
 from fastbp.kernels.tables cimport ELEMENTWISE, LAYER, PYTHON, read_layer, read_loss
 from fastbp.kernels.update cimport make_rule
 from fastbp.plugin cimport (
-    FASTBP_CLASSES, FASTBP_INFALLIBLE, FASTBP_NEEDS_X, FASTBP_OK, FASTBP_ROWS_INDEPENDENT,
-    FASTBP_VALUES, fastbp_call,
+    FASTBP_CLASSES, FASTBP_ENTRIES_INDEPENDENT, FASTBP_INFALLIBLE, FASTBP_NEEDS_X, FASTBP_OK,
+    FASTBP_ROWS_INDEPENDENT, FASTBP_VALUES, fastbp_call,
 )
 
 
@@ -120,8 +120,9 @@ cdef class Plan(Descent):
                 self.nodes[i - 1].under_relu = is_relu(&node.table.elementwise)
                 self.nodes[i - 1].under_g = (
                     not self.nodes[i - 1].under_relu and node.table.elementwise.flags
-                    & (FASTBP_ROWS_INDEPENDENT | FASTBP_INFALLIBLE | FASTBP_NEEDS_X)
-                    == FASTBP_ROWS_INDEPENDENT | FASTBP_INFALLIBLE)
+                    & (FASTBP_ENTRIES_INDEPENDENT | FASTBP_INFALLIBLE | FASTBP_NEEDS_X)
+                    == FASTBP_ENTRIES_INDEPENDENT | FASTBP_INFALLIBLE
+                    and node.n_params == node.n_saved == node.n_buffers == 0)
             start_call(&node.call, 0, node.n_in, node.n_out)
             node.call.context = node.table.context
             node.call.params = <const void* const*>node.pointers

@@ -9,6 +9,7 @@ from fastbp.testing.arrays import TOLERANCE, close, error, same_bits
 from fastbp.testing.layer_case import Run, cases
 
 FLAG_ROWS_INDEPENDENT = 1
+FLAG_ENTRIES_INDEPENDENT = 8
 BLOCKS = ((0, 1), (1, 3), (3, 4), (4, 9))
 
 
@@ -52,6 +53,21 @@ def flags(layer: Layer) -> None:
             assert flag == layer.rows_independent, (
                 f"{case}: FASTBP_ROWS_INDEPENDENT is {flag}, rows_independent is "
                 f"{layer.rows_independent}; wanted the same"
+            )
+
+
+def entries(layer: Layer) -> None:
+    """Where the elementwise C table says so, an entry's place makes no difference."""
+    for case in cases(layer):
+        if not (case.body.has_df and case.body.flags & FLAG_ENTRIES_INDEPENDENT):
+            continue  # has_df: the table is an elementwise one
+        for training in (False, True):
+            run = case.run(4, training=training).forward()
+            turned = case.run(4, training=training)
+            turned.x[...] = run.x.T.reshape(run.x.shape)
+            assert close(turned.forward().y, run.y.T.reshape(run.y.shape)), (
+                f"{case}{', training' * training}: y depends on where an entry stands; wanted no "
+                "FASTBP_ENTRIES_INDEPENDENT"
             )
 
 

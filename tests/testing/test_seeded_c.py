@@ -60,7 +60,7 @@ static int TYPED(f)(const fastbp_call *call, int64_t n, const void *x_, void *y_
         y[i] = x[i] * x[i];
         if (BUG == DROPS_NAN && !(x[i] == x[i]))
             y[i] = 0;
-        if (BUG == BY_COLUMN && i % call->n_in == 0)
+        if ((BUG == BY_COLUMN || (BUG == BY_STEP && call->training)) && i % call->n_in == 0)
             y[i] += 1;
     }
     return FASTBP_OK;
@@ -103,7 +103,8 @@ static size_t scratch(void *context, int64_t rows, int64_t n_in, int64_t n_out, 
     return 8;
 }
 #define HEAD(kind) sizeof(fastbp_##kind), FASTBP_MINOR, FLAGS, 0
-#define FLAGS (BUG == NO_FLAG ? 0 : FASTBP_ROWS_INDEPENDENT) | (BUG == NO_X ? 0 : FASTBP_NEEDS_X)
+#define FLAGS (BUG == NO_FLAG ? 0 : FASTBP_ROWS_INDEPENDENT) | (BUG == NO_X ? 0 : FASTBP_NEEDS_X) \
+              | FASTBP_ENTRIES_INDEPENDENT
 #define PAIR(name) {name##_f32, BUG == F32_ONLY ? NULL : name##_f64}
 const fastbp_layer layer = {HEAD(layer), PAIR(forward), PAIR(backward), scratch};
 const fastbp_elementwise elementwise = {HEAD(elementwise), PAIR(f), PAIR(df), {NULL, NULL}};
@@ -113,6 +114,7 @@ const fastbp_loss loss = {HEAD(loss), PAIR(loss), {NULL, NULL}, NULL};
 BUGS = [
     "NONE", "PAST_ROWS", "FAILS", "SCRATCH", "ADDS", "UNSEEN_DX", "OFF_BY_ONE", "DROPS_NAN",
     "C_UNLIKE_PYTHON", "WEIGHTS", "PAST_LOSSES", "NO_FLAG", "NO_X", "F32_ONLY", "BY_COLUMN",
+    "BY_STEP",
 ]  # fmt: skip
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
@@ -226,7 +228,8 @@ def test_without_a_bug_all_checks_pass(part, libraries):
         (Square, "DROPS_NAN", "nan_rows", "must not be dropped"),
         (Square, "C_UNLIKE_PYTHON", "c_equals_python", "away from the Python body's"),
         (Square, "NO_X", "elementwise", "FASTBP_NEEDS_X"),
-        (Square, "BY_COLUMN", "elementwise", "f hangs on where a number stands"),
+        (Square, "BY_COLUMN", "entries", "y depends on where an entry stands"),
+        (Square, "BY_STEP", "entries", "training: y depends on where an entry stands"),
         (Square, "F32_ONLY", "float_types", "computes in float32 only"),
         (Cubic, "PAST_LOSSES", "in_bounds", "wrote beside losses"),
         (Cubic, "WEIGHTS", "weights", "the host applies weights"),

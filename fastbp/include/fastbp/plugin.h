@@ -52,7 +52,9 @@ enum { /* what functions return */
 enum { /* flags of a table */
     FASTBP_ROWS_INDEPENDENT = 1, /* row n of every output depends on row n of the inputs alone */
     FASTBP_INFALLIBLE = 2,       /* the functions always return FASTBP_OK */
-    FASTBP_NEEDS_X = 4           /* elementwise: df reads x; without it, x may be anything there */
+    FASTBP_NEEDS_X = 4, /* elementwise: df or backward reads x; without it, x may be anything there */
+    FASTBP_ENTRIES_INDEPENDENT = 8 /* elementwise: an entry of y depends on that entry of x alone and
+                                    * not on its place: f may get the entries in another order */
 };
 
 enum { /* kinds of targets, call->target_kind */
@@ -135,7 +137,7 @@ typedef struct fastbp_layer {
     size_t (*scratch)(void *context, int64_t rows, int64_t n_in, int64_t n_out, int type);
 } fastbp_layer;
 
-/* An elementwise layer on n numbers, in whatever order the host has them: y = f(x), and df is f'(x). */
+/* An elementwise layer on n numbers: y = f(x), and df is f'(x). */
 typedef struct fastbp_elementwise {
     uint32_t struct_size; /* sizeof(fastbp_elementwise) */
     uint32_t minor;       /* FASTBP_MINOR */

@@ -13,8 +13,8 @@
  * on the second 0.84 to 0.94 of that in tiles where W has 256 columns or more.
  *
  * Packing B where it stands in rows costs 7 to 17% at 32 rows of A; from 96 on it gains up to 15% on
- * the second core, where a row of B is a multiple of 256 bytes, but costs 6 to 8% where one is no more
- * than the panel (E8 at 200 x 100 x 64 and 128 x 128 x 64); with AVX2 it gains from 64 on. With
+ * the second core, where a row of B is a multiple of 256 bytes, but costs 6 to 8% where the panel is all
+ * of B (E8 at 200 x 100 x 64 and 128 x 128 x 64); with AVX2 it gains from 64 on. With
  * blocks of A packed, E8 at 512 x 2048 x 2048, where the numbers of a column of delta lie 8 KB apart,
  * takes 0.84 (AVX-512) and 0.90 (AVX2) of the time. On a core with AVX2 and 512 KB of L2, E6 at 256 x
  * 1024 x 1024 takes 0.88 to 0.93 of the time where the next panel of B, whose rows are no whole cache
@@ -75,7 +75,7 @@ enum {
 
 /* Which way a product goes: the crossovers, as measured. There is none to BLAS; kernels/product.pyx
  * has the figures. */
-#define PACK_ROWS (ROWS == 8 ? 96 : 64) /* rows from which on panels of B are packed */
+#define PACK_ROWS (ROWS == 8 ? 96 : 64) /* rows from which on panels of B are packed, if wider */
 #define BLOCK_LEAST 64                   /* rows from which on blocks of A are packed, */
 #define BLOCK_PANELS 10                  /* if so many panels of B use them */
 #define FETCH_ROWS 256                   /* rows from which on the next panel of B is fetched, */

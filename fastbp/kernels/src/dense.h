@@ -28,8 +28,8 @@ typedef struct update_rule {
 
 enum { LINK_X = 1, LINK_Y = 2 };
 
-/* E2: max(a, 0) if g is NULL, or an elementwise layer's (fastbp/plugin.h), called on n numbers, of which
- * h (batch, n_out) is made. */
+/* E2: max(a, 0) if g is NULL, or an elementwise layer's (fastbp/plugin.h), which makes h (batch, n_out):
+ * called once, on all n numbers in any order; what it returns is not looked at. */
 struct fastbp_call;
 typedef int (*activation_g)(const struct fastbp_call *call, int64_t n, const void *a, void *h);
 typedef struct activation {

@@ -11,8 +11,8 @@ static void IN(by_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t 
 
 /* C (m, n) from A (m, k) Bᵀ; B (n, k): E1 of few rows. Both stand in rows along the depth; up to
  * WIDTH rows of A are turned and become lanes, Cᵀ = B Aᵀ comes out, and is turned back when
- * complete. As it came out it is kept in `in`, unless NULL, for the next layer's E1, which need not turn
- * it then: that is `kept`, or NULL. `then` is called on what is kept, and its h takes C's place. */
+ * complete. Turned it is kept in `in`, unless NULL, for the next layer's E1, which need not turn it
+ * then: that is `kept`, or NULL. With `then` it is what g makes of Cᵀ that is kept and, turned back, h. */
 static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda, const real *B,
                          int64_t ldb, real *C, int64_t ldc, IN(held) *in, const real *kept,
                          const activation *then, const IN(ending) *ending) {
@@ -52,8 +52,8 @@ static void IN(by_depth)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
 /* C (m, n) from A (m, k) Bᵀ, by whichever takes less: A and C turned, or B, as where many rows of A
  * would read all of B again and again. Elsewhere multiply-adds of whole registers are counted; turning a
  * number costs as much as TURNING rows of multiply-adds. What is to be added to C always goes one way,
- * since only one of them adds it up first. Whether `then` was called: on numbers that are kept turned,
- * where registers hold no others. */
+ * since only one of them adds it up first. Whether `then` was called, as it is where its h is to be kept
+ * turned and registers hold no other numbers. */
 static int IN(by_transposed)(int64_t m, int64_t n, int64_t k, const real *A, int64_t lda,
                              const real *B, int64_t ldb, real *C, int64_t ldc, IN(held) *in,
                              const real *kept, const activation *then, const IN(ending) *ending) {

@@ -1,5 +1,5 @@
-/* Operands of the products turned or packed, and results turned back: LANES rows of LANES numbers at a
- * time, in registers. For one type and one instruction set.
+/* Operands of the products packed or turned, and results turned back, by squares of LANES rows of LANES
+ * numbers in registers. For one type and one instruction set.
  */
 
 /* Whether all numbers were finite of which 0 times were added up. */

@@ -10,7 +10,7 @@
 const fastbp_elementwise fastbp_relu = {
     .struct_size = sizeof(fastbp_elementwise),
     .minor = FASTBP_MINOR,
-    .flags = FASTBP_ROWS_INDEPENDENT | FASTBP_INFALLIBLE,
+    .flags = FASTBP_ROWS_INDEPENDENT | FASTBP_INFALLIBLE | FASTBP_ENTRIES_INDEPENDENT,
     .f = {forward_f32, forward_f64},
     .df = {derivative_f32, derivative_f64},
     .backward = {backward_f32, backward_f64},
