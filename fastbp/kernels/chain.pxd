@@ -14,7 +14,7 @@ cdef extern from "src/fpmode.h" nogil:
 
 cdef enum:
     MESSAGE_SIZE = 512
-    MOST_BLOCKS = 64
+    MOST_BLOCKS = 64  # of a pass's rows, and threads
 
 cdef struct Node:  # one layer, its table and where its numbers stand
     LayerTable table
@@ -87,6 +87,7 @@ cdef class Chain(Callbacks):
     cdef Block* blocks
     cdef int n_blocks
     cdef int threads  # of the present pass
+    cdef double[MOST_BLOCKS + 1] upto  # of 1, where each thread's share of the work begins
     cdef public int most_threads  # that a call asks for, 0: as many as the limit allows
     cdef int64_t target_bytes  # from one row of targets to the next
     cdef int failed  # which part failed
@@ -96,6 +97,7 @@ cdef class Chain(Callbacks):
     cdef int c_forward(self, Pass* p) noexcept nogil
     cdef int c_rows(self, Pass* p) noexcept nogil
 
+    cdef int64_t share(self, int part, int64_t n, int64_t unit) noexcept nogil
     cdef void first_layer(self, const Pass* p, int part) noexcept nogil
     cdef int run_blocks(self, Pass* p, pool_task task) noexcept nogil
     cdef void chain_block(self, Pass* p, Block* block) noexcept nogil

@@ -17,7 +17,7 @@ from libc.string cimport memcpy
 from fastbp.kernels.host cimport the_host
 from fastbp.kernels.product cimport LINK_X, LINK_Y, activation, activation_g, plugin_call
 from fastbp.kernels.tables cimport LAYER, PYTHON
-from fastbp.kernels.threads cimport c_pool_run, c_threads, pool_task
+from fastbp.kernels.threads cimport c_pool_run, c_pool_shares, c_threads, pool_task
 from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
 
 # Rows that run through the chain together, so that what they leave for the next layer is still in
@@ -52,8 +52,8 @@ cdef class Chain(Callbacks):
     cdef void c_use(self, int64_t rows, bint training, int64_t first_row) noexcept nogil:
         # What every call of this pass says, and how its rows are divided.
         cdef Node* node
-        cdef int i
-        cdef int64_t size, start = 0
+        cdef int i, part = 0
+        cdef int64_t blocks, size = 0, stop, start = 0
         self.training, self.rows, self.first_row = training, rows, first_row
         for i in range(self.count):
             node = &self.nodes[i]
@@ -64,28 +64,36 @@ cdef class Chain(Callbacks):
         self.loss_call.seed, self.loss_call.step = self.seed, self.step
         self.threads = 1
         if self.divisible and rows > 1 and rows * self.size >= SHARED_WORK:
-            self.threads = c_threads()
+            self.threads = min(c_threads(), <int>MOST_BLOCKS)
             if 0 < self.most_threads < self.threads:
                 self.threads = self.most_threads
-        size = rows
-        if self.divisible and rows > 1:
-            # of equal size, for equal threads, and of whole registers
-            self.n_blocks = self.threads
-            if self.size * self.itemsize <= BLOCK_BYTES:
-                self.n_blocks = <int>max(self.threads, (rows + BLOCK_ROWS - 1) // BLOCK_ROWS)
-            self.n_blocks = min(self.n_blocks, <int>MOST_BLOCKS)
-            if self.n_blocks > 1:
-                size = (rows + self.n_blocks - 1) // self.n_blocks
-                size = (size + 15) // 16 * 16
+        if self.threads > 1:
+            c_pool_shares(self.threads, self.upto)
+        blocks = self.threads
+        if self.divisible and self.size * self.itemsize <= BLOCK_BYTES:
+            blocks = max(blocks, min((rows + BLOCK_ROWS - 1) // BLOCK_ROWS, <int64_t>MOST_BLOCKS))
+        if blocks != self.threads:
+            size = ((rows + blocks - 1) // blocks + 15) // 16 * 16
         self.n_blocks = 0
         while start < rows or self.n_blocks == 0:
-            if rows - start <= size + 1:  # a row alone would be added up in another order
-                size = rows - start
+            part += 1
+            # threads' shares or, where there are more, of equal size; of whole registers
+            stop = self.share(part, rows, 16) if size == 0 else min(part * size, rows)
+            if rows - stop <= 1:  # a row alone would be added up in another order
+                stop = rows
+            if start == stop < rows:
+                continue
             self.blocks[self.n_blocks].first = start
-            self.blocks[self.n_blocks].rows = size
+            self.blocks[self.n_blocks].rows = stop - start
             self.blocks[self.n_blocks].message[0] = 0
-            start += size
+            start = stop
             self.n_blocks += 1
+
+    cdef int64_t share(self, int part, int64_t n, int64_t unit) noexcept nogil:
+        # Where the share of that thread begins and the one before it ends, of n, by whole units.
+        if part >= self.threads:
+            return n
+        return min(n, <int64_t>(self.upto[part] * n / unit + .5) * unit)
 
     cdef int c_forward(self, Pass* p) noexcept nogil:
         # E1 and E2.
@@ -106,7 +114,7 @@ cdef class Chain(Callbacks):
                      and self.rows * (n_in + n_out) < n_in * n_out)
         if p.divided:
             task.chain, task.p = <void*>self, p
-            c_pool_run(self.threads, self.threads, run_first_layer, &task)
+            c_pool_run(self.threads, self.threads, self.upto, run_first_layer, &task)
         return self.run_blocks(p, run_chain)
 
     cdef void first_layer(self, const Pass* p, int part) noexcept nogil:
@@ -114,14 +122,12 @@ cdef class Chain(Callbacks):
         cdef Node* node = &self.nodes[0]
         cdef bint relu = p.fuses and node.under_relu
         cdef char* y = self.nodes[1].y if relu else node.y
-        cdef int64_t size = (node.n_out + self.threads - 1) // self.threads
-        cdef int64_t first
-        size = (size + 15) // 16 * 16
-        first = part * size
-        if first >= node.n_out:
+        cdef int64_t first = self.share(part, node.n_out, 8)
+        cdef int64_t rows = self.share(part + 1, node.n_out, 8) - first
+        if rows == 0:
             return
         self.own.affine(
-            self.rows, node.n_in, min(size, node.n_out - first), p.x,
+            self.rows, node.n_in, rows, p.x,
             <char*>node.pointers[node.weight] + first * node.n_in * self.itemsize,
             (<char*>node.pointers[1 - node.weight] + first * self.itemsize
              if node.n_params > 1 else NULL),
@@ -137,7 +143,7 @@ cdef class Chain(Callbacks):
         if self.n_blocks == 1:
             task(&it, 0)
         else:
-            c_pool_run(self.threads, self.n_blocks, task, &it)
+            c_pool_run(self.threads, self.n_blocks, NULL, task, &it)
         for i in range(self.n_blocks):
             if self.blocks[i].code != FASTBP_OK:
                 p.stage, self.failed = self.blocks[i].stage, self.blocks[i].failed

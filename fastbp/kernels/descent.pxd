@@ -27,8 +27,10 @@ cdef class Descent(Chain):
     cdef bint bounded(self, const Pass* p) noexcept nogil
     cdef void form_gradients(self, Pass* p) noexcept nogil
     cdef void weight_gradients(self, StepTask* task) noexcept nogil
+    cdef void weight_gradients_of(self, const StepTask* task, int part) noexcept nogil
     cdef void weight_gradient(
         self, const StepTask* task, int i, int64_t first, int64_t rows) noexcept nogil
+    cdef void update_of(self, const StepTask* task, int part) noexcept nogil
     cdef void update(
         self, const StepTask* task, int64_t first, int64_t last, bint others) noexcept nogil
     cdef void update_some(

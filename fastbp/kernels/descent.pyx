@@ -18,24 +18,14 @@ from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
 cdef double[2] BOUND = [1e37, 1e306]
 
 
-cdef void run_weight_gradient(void* context, int part) noexcept nogil:
-    # Layer by layer, as many parts of each as there are threads.
+cdef void run_weight_gradients(void* context, int part) noexcept nogil:
     cdef StepTask* task = <StepTask*>context
-    cdef int threads = (<Descent>task.descent).threads, i = part // threads
-    cdef Node* node = &(<Descent>task.descent).nodes[i]
-    cdef int64_t size = (node.n_out + threads - 1) // threads, first
-    size = (size + 15) // 16 * 16
-    first = part % threads * size
-    if node.dense and first < node.n_out:
-        (<Descent>task.descent).weight_gradient(task, i, first, min(size, node.n_out - first))
+    (<Descent>task.descent).weight_gradients_of(task, part)
 
 
 cdef void run_update(void* context, int part) noexcept nogil:
     cdef StepTask* task = <StepTask*>context
-    cdef int64_t size = (<Descent>task.descent).size, threads = (<Descent>task.descent).threads
-    cdef int64_t share
-    share = ((size + threads - 1) // threads + 15) // 16 * 16
-    (<Descent>task.descent).update(task, part * share, min(size, (part + 1) * share), False)
+    (<Descent>task.descent).update_of(task, part)
 
 
 cdef class Descent(Chain):
@@ -125,7 +115,7 @@ cdef class Descent(Chain):
             return FASTBP_OK
         task.theta = theta
         if self.threads > 1:
-            c_pool_run(self.threads, self.threads, run_update, &task)
+            c_pool_run(self.threads, self.threads, NULL, run_update, &task)
         else:
             self.update(&task, 0, self.size, False)
         return FASTBP_OK
@@ -187,11 +177,25 @@ cdef class Descent(Chain):
         # E8 and E9 of fastbp's own dense layers: into flat, or a step along them.
         cdef int i
         if self.threads > 1:
-            c_pool_run(self.threads, self.count * self.threads, run_weight_gradient, task)
+            c_pool_run(self.threads, self.threads, self.upto, run_weight_gradients, task)
             return
         for i in range(self.count):
             if self.nodes[i].dense:
                 self.weight_gradient(task, i, 0, self.nodes[i].n_out)
+
+    cdef void weight_gradients_of(self, const StepTask* task, int part) noexcept nogil:
+        # The rows of a thread's share, of every layer.
+        cdef int64_t first, rows
+        cdef int i
+        for i in range(self.count):
+            first = self.share(part, self.nodes[i].n_out, 8)
+            rows = self.share(part + 1, self.nodes[i].n_out, 8) - first
+            if self.nodes[i].dense and rows > 0:
+                self.weight_gradient(task, i, first, rows)
+
+    cdef void update_of(self, const StepTask* task, int part) noexcept nogil:
+        self.update(task, self.share(part, self.size, 16), self.share(part + 1, self.size, 16),
+                    False)
 
     cdef void weight_gradient(
             self, const StepTask* task, int i, int64_t first, int64_t rows) noexcept nogil:

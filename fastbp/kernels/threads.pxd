@@ -5,9 +5,14 @@ ctypedef void (*pool_task)(void* context, int part) noexcept nogil
 # plans work calls num_threads() first, which raises where this can but answer 1.
 cdef int c_threads() noexcept nogil
 
+# How a job's work had better be divided over so many threads: upto[t] to upto[t + 1] of 1 to thread
+# t; upto (threads + 1,). src/pool.h says more of this and the next.
+cdef void c_pool_shares(int threads, double* upto) noexcept nogil
+
 # Run task(context, part) for part = 0 .. parts - 1 on up to `threads` threads, the caller among
-# them, each part once; return when all have run. src/pool.h says more.
-cdef void c_pool_run(int threads, int parts, pool_task task, void* context) noexcept nogil
+# them, each part once; return when all have run. With upto, not NULL, parts are such shares.
+cdef void c_pool_run(
+    int threads, int parts, const double* upto, pool_task task, void* context) noexcept nogil
 
 # This thread's workspace, NULL where there is none; src/workspace.h says more.
 cdef void* c_workspace() noexcept nogil

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,13 @@ def num_threads() -> int: ...
 def enter_limit(owner: object, threads: int) -> None: ...
 def leave_limit(owner: object) -> None: ...
 def warm_helpers() -> int: ...
+def shares(threads: int) -> NDArray[np.float64]: ...
 def run_parts(
-    threads: int, parts: int, *, work: int = 0, inner: int = 0, rounds: int = 1
+    threads: int,
+    parts: int,
+    *,
+    work: int | Sequence[int] = 0,
+    inner: int = 0,
+    rounds: int = 1,
+    learn: bool = False,
 ) -> NDArray[np.int64]: ...

@@ -19,7 +19,8 @@ cdef extern from "src/limit.h" nogil:
     void limit_keep_count(int threads)
 
 cdef extern from "src/pool.h" nogil:
-    void pool_run(int threads, int parts, pool_task task, void* context)
+    void pool_shares(int threads, double* upto)
+    void pool_run(int threads, int parts, const double* upto, pool_task task, void* context)
     int pool_warm()
     int pool_thread()
 
@@ -31,8 +32,13 @@ cdef int c_threads() noexcept nogil:
     return fastbp_get_num_threads()
 
 
-cdef void c_pool_run(int threads, int parts, pool_task task, void* context) noexcept nogil:
-    pool_run(threads, parts, task, context)
+cdef void c_pool_shares(int threads, double* upto) noexcept nogil:
+    pool_shares(threads, upto)
+
+
+cdef void c_pool_run(
+        int threads, int parts, const double* upto, pool_task task, void* context) noexcept nogil:
+    pool_run(threads, parts, upto, task, context)
 
 
 cdef void* c_workspace() noexcept nogil:
@@ -137,7 +143,7 @@ def leave_limit(owner):
 
 cdef struct Look:
     int64_t* row  # (parts, 2)
-    int64_t work
+    const int64_t* work  # (parts,)
     int inner
     int threads
 
@@ -155,10 +161,10 @@ cdef void inner_part(void* context, int part) noexcept nogil:
 cdef void look(void* context, int part) noexcept nogil:
     cdef Look* it = <Look*>context
     cdef int64_t* row = it.row + 2 * part
-    spin(it.work)
+    spin(it.work[part])
     row[1] = pool_thread()
     if it.inner:
-        pool_run(it.threads, it.inner, inner_part, row)
+        pool_run(it.threads, it.inner, NULL, inner_part, row)
     else:
         row[0] += 1
 
@@ -173,19 +179,51 @@ def warm_helpers():
     return pool_warm()
 
 
-def run_parts(threads, parts, *, work=0, inner=0, rounds=1):
+def shares(threads):
+    """How a job's work is divided over so many threads, as fast as each was of late.
+
+    Parameters
+    ----------
+    threads : int
+        Of the job.
+
+    Returns
+    -------
+    ndarray (threads + 1,), float64
+        Thread t gets from entry t to entry t + 1, of 1; the caller is thread 0.
+
+    Raises
+    ------
+    ConfigError
+        `threads` is not from 1 to 1024.
+
+    Examples
+    --------
+    >>> from fastbp.kernels.threads import shares
+    >>> shares(1)
+    array([0., 1.])
+    """
+    upto = np.empty(checks.threads(threads) + 1)
+    cdef double[::1] seen = upto
+    pool_shares(threads, &seen[0])
+    return upto
+
+
+def run_parts(threads, parts, *, work=0, inner=0, rounds=1, learn=False):
     """Run a job that does nothing but count, to see what the pool does.
 
     Parameters
     ----------
     threads, parts : int
         Of the job.
-    work : int
+    work : int or sequence (parts,) of int
         Turns of an empty loop in each part.
     inner : int
         Parts of a job that each part starts from inside; they are counted instead.
     rounds : int
         How often to run the job.
+    learn : bool
+        Whether each part is one thread's share of the work, so that its time says how fast that is.
 
     Returns
     -------
@@ -207,12 +245,15 @@ def run_parts(threads, parts, *, work=0, inner=0, rounds=1):
     cdef int n_parts = checks.integer("parts", parts, low=1)
     cdef int64_t n_rounds = checks.integer("rounds", rounds, low=0)
     cdef int64_t[:, ::1] seen = np.zeros((n_parts, 2), np.int64)
+    cdef int64_t[::1] turns = np.array(
+        [checks.integer("work", part, low=0) for part in np.broadcast_to(work, n_parts)], np.int64)
+    cdef double[::1] upto = shares(n_threads)
+    cdef const double* learnt = &upto[0] if learn else NULL
     cdef Look it
-    it.row = &seen[0, 0]
-    it.work = checks.integer("work", work, low=0)
+    it.row, it.work = &seen[0, 0], &turns[0]
     it.inner = checks.integer("inner", inner, low=0)
     it.threads = n_threads
     with nogil:
         for _ in range(n_rounds):
-            pool_run(n_threads, n_parts, look, &it)
+            pool_run(n_threads, n_parts, learnt, look, &it)
     return np.asarray(seen)

@@ -2,6 +2,7 @@
  *
  *     pool_stress rounds   every kind of call at once, from three threads; exit code 0: all ran once
  *     pool_stress modes    helpers round as their caller does; exit code 77: no mode known here
+ *     pool_stress own      who runs which part: first each its own, in their order, then others' last
  *     pool_stress time     what a hand-over to a helper and back costs, on a warm and a cold pool
  */
 #include <fenv.h>
@@ -36,7 +37,7 @@ static void one(void *context, int part) {
     job->sum[part] = job->payload * part;
     long inner = 0;
     if (job->inner && job->threads > 1)
-        pool_run(job->threads, job->inner, count, &inner); /* all on this thread */
+        pool_run(job->threads, job->inner, NULL, count, &inner); /* all on this thread */
     if (job->threads > 1 && inner != job->inner)
         abort();
 }
@@ -46,7 +47,13 @@ static void *caller(void *argument) {
     for (long i = 0; i < rounds; i++) {
         struct job job = {.threads = (int)(i % 5), .inner = i % 7 == 0 ? 3 : 0, .payload = i};
         int parts = (int)(i * 13 % (PARTS + 1));
-        pool_run(job.threads, parts, one, &job);
+        double upto[5] = {0};
+        if (job.threads)
+            pool_shares(job.threads, upto);
+        for (int t = 0; t < job.threads; t++)
+            if (!(upto[t] < upto[t + 1] && upto[t + 1] <= 1))
+                return "a thread has no share";
+        pool_run(job.threads, parts, i % 3 ? upto : NULL, one, &job);
         for (int part = 0; part < PARTS; part++)
             if (job.ran[part] != (part < parts) || job.sum[part] != (part < parts ? i * part : 0))
                 return "a part was lost, ran twice, or saw another job's numbers";
@@ -76,7 +83,7 @@ static void meet(void *context, int part) { /* both threads have to take one */
 static double met(void) {
     atomic_store(&here, 0);
     double start = now();
-    pool_run(2, 2, meet, NULL);
+    pool_run(2, 2, NULL, meet, NULL);
     return now() - start;
 }
 
@@ -108,11 +115,11 @@ static void measure(void) {
     report("both threads meet, cold", 1000, 500);
     double start = now();
     for (int i = 0; i < 100000; i++)
-        pool_run(2, 2, empty, NULL);
+        pool_run(2, 2, NULL, empty, NULL);
     printf("%-28s mean   %7.3f us\n", "two empty parts, warm", (now() - start) / 1e5);
     start = now();
     for (int i = 0; i < 100000; i++)
-        pool_run(1, 2, empty, NULL);
+        pool_run(1, 2, NULL, empty, NULL);
     printf("%-28s mean   %7.3f us\n", "two empty parts, alone", (now() - start) / 1e5);
 
     struct timespec second = {1, 0};
@@ -145,12 +152,55 @@ static int modes(void) {
         if (i == 0 && fpmode_get() == before)
             return 77;
         atomic_store(&here, 0);
-        pool_run(2, 2, third, NULL);
+        pool_run(2, 2, NULL, third, NULL);
         if (rounded[0] != rounded[1] || (i % 3 == 1 && rounded[0] == last)) {
             fprintf(stderr, "%a on one thread, %a on the other\n", rounded[0], rounded[1]);
             return 1;
         }
         last = rounded[0];
+    }
+    return 0;
+}
+
+static int ran_by[6];
+static atomic_int finished;
+
+static void pairs(void *context, int part) { /* no thread has two of a pair */
+    (void)context;
+    ran_by[part] = pool_thread();
+    int place = atomic_fetch_add(&here, 1) / 2 * 2 + 2;
+    while (atomic_load(&here) < place)
+        ;
+}
+
+static void held_up(void *context, int part) { /* the caller's first part until all others have run */
+    ran_by[part] = pool_thread();
+    ((int *)context)[atomic_fetch_add(&finished, 1)] = part;
+    while (part == 0 && atomic_load(&finished) < 6)
+        ;
+}
+
+static int own(void) {
+    for (int i = 0; i < 2000; i++) {
+        int order[6];
+        atomic_store(&here, 0);
+        pool_run(2, 6, NULL, pairs, NULL);
+        for (int part = 0; part < 6; part++)
+            if (ran_by[part] != part / 3) {
+                fprintf(stderr, "part %d of 6 on thread %d\n", part, ran_by[part]);
+                return 1;
+            }
+        atomic_store(&finished, 0);
+        pool_run(2, 6, NULL, held_up, order);
+        int theirs[5], n = 0;
+        for (int k = 0; k < 6; k++)
+            if (order[k] != 0)
+                theirs[n++] = order[k];
+        if (memcmp(theirs, (int[]){3, 4, 5, 2, 1}, sizeof theirs) != 0) {
+            fprintf(stderr, "the helper ran %d %d %d %d %d\n", theirs[0], theirs[1], theirs[2],
+                    theirs[3], theirs[4]);
+            return 1;
+        }
     }
     return 0;
 }
@@ -162,6 +212,8 @@ int main(int count_, char **arguments) {
     }
     if (count_ == 2 && strcmp(arguments[1], "modes") == 0)
         return modes();
+    if (count_ == 2 && strcmp(arguments[1], "own") == 0)
+        return own();
     long rounds = count_ == 2 ? atol(arguments[1]) : 1000;
     pthread_t threads[3];
     int bad = 0;

@@ -46,6 +46,31 @@ def test_a_job_inside_a_task_runs_on_one_thread(threads):
     np.testing.assert_array_equal(seen[:, 0], 100 * 100)  # the inner count is not atomic
 
 
+def test_a_slower_thread_is_given_less(python):
+    code = """
+import numpy as np
+from fastbp.kernels.threads import run_parts, shares
+assert shares(3).tolist() == [0, 1 / 3, 2 / 3, 1]
+for slower, half in (1, 0.5), (0, shares(2)[1]):
+    work = [20000, 20000]
+    work[slower] = 100000
+    for _ in range(2000):  # as often as the helper needs to be quick enough
+        run_parts(2, 2, work=work, learn=True)
+        first = shares(2)[1]
+        if (first > 0.7) if slower else (first < 0.3):
+            break
+    else:
+        raise AssertionError((slower, first))
+    assert shares(2)[2] == 1
+for _ in range(200):  # a thread that was held up for long still gets something
+    run_parts(2, 2, work=[1000000, 1000], learn=True)
+assert 0.05 < shares(2)[1] < 0.3
+print("fine")
+"""
+    done = python(code)
+    assert done.stdout == "fine\n", done.stderr
+
+
 def test_two_threads_call_at_once():
     bad = []
 
@@ -293,4 +318,11 @@ def test_floating_point_modes_of_the_caller_reach_the_helpers(tmp_path):
     )
     if done.returncode == 77:
         pytest.skip("the processor's floating-point mode is unknown to fastbp")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_thread_begins_with_its_own_parts(tmp_path):
+    done = subprocess.run(
+        [built(tmp_path), "own"], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr

@@ -117,7 +117,7 @@ void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
 
 #if LEVELS == 2
 
-BEGIN_TARGET("arch=x86-64-v4,prefer-vector-width=512")
+BEGIN_TARGET("arch=x86-64-v4,prfchw,prefer-vector-width=512")
 #define ROWS 8 /* 24 of the 32 registers add up */
 #define WIDEST 4
 #define WIDEST_ROWS 6 /* 24 too */
@@ -132,7 +132,7 @@ END_TARGET
 #endif
 #if LEVELS >= 1
 
-BEGIN_TARGET("arch=x86-64-v3")
+BEGIN_TARGET("arch=x86-64-v3,prfchw")
 #define ROWS 4 /* 12 of 16 */
 #define WIDEST 3
 #define WIDEST_ROWS ROWS

@@ -1,8 +1,9 @@
-/* One job at a time. What is open of it stands in one atomic word: how many threads may take part,
- * and how many parts nobody has claimed yet. A claim takes one off that count. Whoever has claimed
- * a part holds the job open, since its caller waits for that part; so a claim comes first and the
- * job's other fields are read after it. Nothing waits for a helper that has claimed nothing: one
- * that comes late finds no part open, or those of a later job, which are as good.
+/* One job at a time. Each thread that may take part has some of its parts to begin with, in one atomic
+ * word: which nobody has claimed yet. It claims them from the first on; when it has none left, others'
+ * from the last back. Whoever has claimed a part holds the job open, since its caller waits for that
+ * part; so a claim comes first and the job's other fields are read after it. Nothing waits for a helper
+ * that has claimed nothing: one that comes late finds no part of its own open, or those of a later job,
+ * which are as good.
  */
 #ifdef __linux__
 #define _GNU_SOURCE /* sched_getaffinity, pthread_setname_np */
@@ -24,22 +25,26 @@
 #define SPIN_NS 50000   /* about what waking a sleeper costs: waiting longer cannot save more */
 #define LOOKS 32        /* pauses, 40 to 140 cycles each, between two looks at the clock */
 #define PATIENCE 1000   /* pauses before a caller that waits lets others run */
+#define SLOWEST 4.0     /* times slower or faster than others: no thread counts as more */
 #define APART _Alignas(128) /* no two threads' variables share a line or its neighbour */
 
-struct helper {
-    APART pthread_mutex_t lock;
+struct member {
+    APART _Atomic uint64_t open; /* its parts that nobody has claimed << 32 | the first of them */
+    int ran;                     /* of its own parts */
+    int64_t spent;               /* on them, in nanoseconds */
+    _Atomic double speed;        /* of late, among the others'; 0: not known yet */
+    pthread_mutex_t lock;
     pthread_cond_t wake;
     _Atomic int parked;
 };
 
-static struct helper helpers[POOL_MOST]; /* [0] would be the caller */
+static struct member members[POOL_MOST]; /* [0] is the caller, whoever that is */
 static int started;                      /* helpers; this and the next two: for who is in the pool */
 static int refused;                      /* the system gave no more: do not ask at every call */
 static int unsafe;                       /* a fork would not be noticed: start none */
 static int cpus;                         /* that the caller might run on when it last started one */
 
 APART static _Atomic int busy;       /* somebody is in the pool */
-APART static _Atomic uint64_t open_; /* threads that may take part << 32 | parts not yet claimed */
 APART static _Atomic int done;       /* parts that helpers have finished */
 APART static _Atomic int awake;      /* helpers that are not parked */
 static _Thread_local int own_number; /* of a helper, from 1; 0 elsewhere */
@@ -49,7 +54,7 @@ static _Atomic int spins;            /* whether waiting helpers spin: not when t
 APART static struct {
     pool_task task;
     void *context;
-    int parts;
+    int threads;
     fpmode mode;
 } job;
 
@@ -69,34 +74,47 @@ static int64_t nanoseconds(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static int invited(uint64_t open, int number) {
-    return (uint32_t)open != 0 && (uint64_t)number < open >> 32;
+/* A part of that thread's, its first or its last; -1: it has none left. */
+static int claim(int number, int last) {
+    _Atomic uint64_t *word = &members[number].open;
+    uint64_t open = atomic_load_explicit(word, memory_order_acquire);
+    while (open >> 32) {
+        uint64_t less = open - ((uint64_t)1 << 32) + !last;
+        if (atomic_compare_exchange_weak_explicit(word, &open, less, memory_order_acquire,
+                                                  memory_order_acquire))
+            return (int)((uint32_t)open + (last ? (open >> 32) - 1 : 0));
+    }
+    return -1;
 }
 
-/* Claim parts and run them until none is left for thread `number`; returns how many. */
+/* Claim parts and run them until none is left; returns how many. */
 static int work(int number) {
-    uint64_t open = atomic_load_explicit(&open_, memory_order_acquire);
-    int ran = 0;
-    while (invited(open, number)) {
-        if (!atomic_compare_exchange_weak_explicit(&open_, &open, open - 1, memory_order_acquire,
-                                                   memory_order_acquire))
-            continue;
-        if (number > 0 && ran == 0)
-            fpmode_set(job.mode);
-        job.task(job.context, job.parts - (int)(uint32_t)open);
-        ran++;
-        open = atomic_load_explicit(&open_, memory_order_acquire);
+    int part = claim(number, 0), ran = 0;
+    if (number > 0) {
+        if (part < 0)
+            return 0;
+        fpmode_set(job.mode);
     }
+    int64_t start = nanoseconds();
+    for (; part >= 0; part = claim(number, 0), ran++)
+        job.task(job.context, part);
+    members[number].spent = nanoseconds() - start;
+    members[number].ran = ran;
+    for (int i = 1; i < job.threads; i++)
+        while ((part = claim((number + i) % job.threads, 1)) >= 0) {
+            job.task(job.context, part);
+            ran++;
+        }
     return ran;
 }
 
 /* Sleep until called. Either this sees the job that is open, or its caller sees that this one is
  * parked: each writes before it reads, in one order that all threads agree on. */
-static void park(struct helper *self, int number) {
+static void park(struct member *self) {
     pthread_mutex_lock(&self->lock);
     atomic_fetch_sub(&awake, 1);
     atomic_store(&self->parked, 1);
-    if (invited(atomic_load(&open_), number))
+    if (atomic_load(&self->open) >> 32)
         atomic_store(&self->parked, 0);
     while (atomic_load(&self->parked))
         pthread_cond_wait(&self->wake, &self->lock);
@@ -104,7 +122,7 @@ static void park(struct helper *self, int number) {
     pthread_mutex_unlock(&self->lock);
 }
 
-static void call(struct helper *helper) {
+static void call(struct member *helper) {
     if (atomic_load(&helper->parked)) {
         pthread_mutex_lock(&helper->lock);
         atomic_store(&helper->parked, 0);
@@ -114,8 +132,8 @@ static void call(struct helper *helper) {
 }
 
 static void *help(void *argument) {
-    struct helper *self = argument;
-    int number = own_number = (int)(self - helpers);
+    struct member *self = argument;
+    int number = own_number = (int)(self - members);
     inside = 1;
     workspace(); /* now, so that no job has to ask for it */
 #ifdef __linux__
@@ -130,13 +148,13 @@ static void *help(void *argument) {
             until = 0;
             turn = 0;
         } else if (!atomic_load_explicit(&spins, memory_order_relaxed)) {
-            park(self, number);
+            park(self);
         } else if (turn % LOOKS == 0) {
             int64_t now = nanoseconds();
             if (until == 0) {
                 until = now + SPIN_NS;
             } else if (now >= until) {
-                park(self, number);
+                park(self);
                 until = 0;
             }
         } else {
@@ -157,8 +175,9 @@ static int count_cpus(void) {
 
 /* In a forked child there is one thread, and the pool is as it was before the first call. */
 static void forget(void) {
+    for (int i = 0; i <= started; i++)
+        atomic_store(&members[i].open, 0);
     started = refused = 0;
-    atomic_store(&open_, 0);
     atomic_store(&done, 0);
     atomic_store(&awake, 0);
     atomic_store(&busy, 0);
@@ -170,7 +189,7 @@ __attribute__((constructor)) static void watch_forks(void) {
 }
 
 static int start_one(void) {
-    struct helper *helper = &helpers[started + 1];
+    struct member *helper = &members[started + 1];
     pthread_mutex_init(&helper->lock, NULL);
     pthread_cond_init(&helper->wake, NULL);
     atomic_store(&helper->parked, 0);
@@ -212,7 +231,38 @@ static void alone(int parts, pool_task task, void *context) {
         task(context, part);
 }
 
-void pool_run(int threads, int parts, pool_task task, void *context) {
+static double speed_of(int number) {
+    double speed = atomic_load_explicit(&members[number].speed, memory_order_relaxed);
+    return speed > 0 ? speed : 1;
+}
+
+void pool_shares(int threads, double *upto) {
+    upto[0] = 0;
+    for (int i = 0; i < threads; i++)
+        upto[i + 1] = upto[i] + speed_of(i);
+    for (int i = 1; i <= threads; i++)
+        upto[i] /= upto[threads];
+}
+
+/* What a job shows of its threads' speeds: a quarter of that, since one job may have been disturbed. */
+static void learn(int threads, const double *upto) {
+    double before = 0, now = 0;
+    for (int i = 0; i < threads; i++) {
+        if (members[i].ran == 0 || members[i].spent <= 0)
+            return;
+        before += speed_of(i);
+        now += (upto[i + 1] - upto[i]) / members[i].spent;
+    }
+    for (int i = 0; i < threads; i++) {
+        double old = speed_of(i), seen = (upto[i + 1] - upto[i]) / members[i].spent / now * before;
+        seen = seen < old / 2 ? old / 2 : seen > 2 * old ? 2 * old : seen;
+        seen = old + (seen - old) / 4;
+        seen = seen < 1 / SLOWEST ? 1 / SLOWEST : seen > SLOWEST ? SLOWEST : seen;
+        atomic_store_explicit(&members[i].speed, seen, memory_order_relaxed);
+    }
+}
+
+void pool_run(int threads, int parts, const double *upto, pool_task task, void *context) {
     int wanted = (threads < parts ? threads : parts) - 1;
     if (wanted > POOL_MOST - 1)
         wanted = POOL_MOST - 1;
@@ -227,16 +277,20 @@ void pool_run(int threads, int parts, pool_task task, void *context) {
         return;
     }
 
-    int others = have(wanted);
+    int most = have(wanted) + 1;
     job.task = task;
     job.context = context;
-    job.parts = parts;
+    job.threads = most;
     job.mode = fpmode_get();
-    atomic_store_explicit(&spins, others < cpus, memory_order_relaxed);
+    atomic_store_explicit(&spins, most <= cpus, memory_order_relaxed);
     atomic_store_explicit(&done, 0, memory_order_relaxed);
-    atomic_store(&open_, (uint64_t)(others + 1) << 32 | (uint32_t)parts);
-    for (int i = 1; i <= others; i++)
-        call(&helpers[i]);
+    for (int i = most - 1; i >= 0; i--) {
+        int64_t first = (int64_t)parts * i / most, after = (int64_t)parts * (i + 1) / most;
+        members[i].ran = 0;
+        atomic_store(&members[i].open, (uint64_t)(after - first) << 32 | (uint64_t)first);
+        if (i)
+            call(&members[i]);
+    }
 
     int left = parts - work(0);
     for (int turn = 0; atomic_load_explicit(&done, memory_order_acquire) != left; turn++) {
@@ -247,6 +301,8 @@ void pool_run(int threads, int parts, pool_task task, void *context) {
             sched_yield();
         }
     }
+    if (upto && most == threads && parts == threads)
+        learn(threads, upto);
     atomic_store_explicit(&busy, 0, memory_order_release);
     inside = 0;
 }
