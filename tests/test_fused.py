@@ -149,6 +149,39 @@ def test_formed_or_not_the_step_is_the_references(isa, python):
     assert done.returncode == 0, done.stderr
 
 
+WIDE = """
+import numpy as np, fastbp as bp
+from fastbp import reference
+rng = np.random.default_rng(3)
+# E6 in several blocks of its depth, whose last panel of columns is part of a register, and others
+shapes = [[100, 300, 260, 7], [5, 50, 700, 3], [70, 200, 300, 193, 2], [9, 60, 580, 5]]
+shapes += [[*rng.integers(4, 330, 3), 10] for _ in range(30)]
+for number, sizes in enumerate(shapes):
+    for dtype in ("float32", "float64"):
+        sizes, batch = [int(n) for n in sizes], int(rng.integers(2, 70))
+        net = bp.mlp(sizes, dtype=dtype, rng=number)
+        X = rng.standard_normal((batch, sizes[0])).astype(dtype)
+        y = rng.integers(0, sizes[-1], batch)
+        before = {name: value.astype(float) for name, value in net.params.items()}
+        k = len(sizes) - 1
+        chain = [(before[f"dense{i}.W"], before[f"dense{i}.b"], "relu" if i < k else None)
+                 for i in range(1, k + 1)]
+        exact = reference.gradients(X.astype(float), y, chain)
+        net.step(X, y, bp.SGD(1.0))
+        for i in range(1, k + 1):
+            for name, wanted in (("W", exact.W[i]), ("b", exact.b[i])):
+                went = before[f"dense{i}.{name}"] - net.params[f"dense{i}.{name}"]
+                error = np.abs(went - wanted).max()
+                assert error < 64 * np.finfo(dtype).eps, (sizes, batch, dtype, i, name, error)
+"""
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_a_step_through_wide_layers_is_the_references(isa, python):
+    done = python(WIDE, FASTBP_ISA=isa)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_gradient_near_overflow_is_formed_and_the_step_is_right():
     """|delta| |h| is beyond the bound under which a gradient is not looked at, and yet finite."""
     net = bp.mlp([4, 1], loss="squared_error", rng=0)

@@ -21,8 +21,9 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
     real sums[ROWS * WIDTH] __attribute__((aligned(64)));
     const IN(ending) only_sum = {.kind = SUM};
     const int64_t room = turned ? DEPTH : STEP_DEPTH;
-    const int narrow = ending->sums && n < WIDEST * LANES; /* finish_rows sums ROWS at a time */
-    const int widest = narrow || k > room * COLUMNS / WIDEST ? COLUMNS : WIDEST;
+    /* Columns apart are finished with sums of ROWS rows, which are more than a widest tile has. */
+    const int sums_apart = ending->sums && n % LANES && (ending->add || n < WIDEST * LANES);
+    const int widest = sums_apart || k > room * COLUMNS / WIDEST ? COLUMNS : WIDEST;
     const int again = !ending->add && ending->kind < STEP; /* gives the same again */
     /* A row that ends within a line brings part of the next panel's, which would have to come again. */
     const int fetches = WIDTH % LINE != 0 && !turned && m >= FETCH_ROWS && k * n >= FETCH_LEAST;
