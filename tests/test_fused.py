@@ -247,6 +247,21 @@ def test_a_gradient_that_overflows_is_told_and_changes_nothing(optimizer, rows):
         assert net.optimizer_state.steps == 1
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_hidden_delta_that_overflows_with_x_is_told_and_changes_nothing(threads):
+    """delta_1 x is 1e12 times 1e30 for one input; on several threads E6 is divided by inputs."""
+    net = bp.mlp([200, 600, 500, 10], loss="squared_error", rng=0)
+    net.params["dense1.W"][:, 0] = 0
+    X, y = np.ones((40, 200), np.float32), np.full((40, 10), 1e12, np.float32)
+    with bp.thread_limit(threads):
+        net.step(X, np.zeros_like(y), bp.SGD(1e-3))
+        before, X[:, 0] = net.flat.copy(), 1e30
+        net.params["dense1.W"][:, 0] = before.reshape(-1)[: 600 * 200 : 200] = 0
+        with pytest.raises(bp.NonFiniteError, match=r"^gradient: became NaN or infinite"):
+            net.step(X, y, bp.SGD(1e-30))
+    np.testing.assert_array_equal(net.flat, before)
+
+
 def test_decay_and_l2_that_overflow_together_do_not_reach_the_parameters():
     net = bp.mlp([4, 3], loss="squared_error", l2=1.5e38, rng=0)
     net.flat[:] = 1e-30

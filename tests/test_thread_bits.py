@@ -8,7 +8,7 @@ FUZZ = """
 import numpy as np, fastbp as bp
 from fastbp import reference
 from fastbp.kernels.product import instruction_set
-from fastbp.kernels.threads import warm_helpers
+from fastbp.kernels.threads import run_parts, warm_helpers
 assert instruction_set() == ISA
 
 def work(net, X, y, weight, optimizer):
@@ -28,7 +28,10 @@ OPTIMIZERS = [bp.SGD(0.1), bp.SGD(0.1, momentum=0.9, nesterov=True), bp.Adam(0.0
 # every one of them has more multiply-adds than one thread is given
 SHAPES = [
     ([65, 129, 67], "tanh", 65), ([301, 257, 5], "relu", 33), ([33, 97, 101, 10], "sigmoid", 513),
-    ([700, 1500, 1], "tanh", 2), ([1000, 17, 3], "relu", 61), ([5, 1003, 11], "tanh", 199)]
+    ([700, 1500, 1], "tanh", 2), ([1000, 17, 3], "relu", 61), ([5, 1003, 11], "tanh", 199),
+    # and of these E1 and E6 are divided by outputs and inputs, to the last layer or not
+    ([200, 600, 500, 10], "relu", 40), ([100, 300, 260, 270], "relu", 33),
+    ([150, 270, 300, 280], None, 40), ([301, 257, 263, 251, 70], "relu", 65)]
 for _ in range(3):
     *sizes, batch = map(int, rng.integers(100, 300, 4))
     SHAPES.append((sizes, "tanh", batch))
@@ -36,7 +39,9 @@ helped = False
 for number, (sizes, g, batch) in enumerate(SHAPES):
     for dtype in ("float32", "float64"):
         loss = "squared_error" if sizes[-1] == 1 else "softmax_cross_entropy"
-        net = bp.mlp(sizes, g, loss=loss, dtype=dtype, l2=0.01 * (number % 2), rng=number)
+        layers = [layer for n in sizes[1:] for layer in (bp.Dense(n), g)][:-1]
+        net = bp.Network(sizes[0], [layer for layer in layers if layer], loss=loss, dtype=dtype,
+                         l2=0.01 * (number % 2), rng=number)
         X = rng.standard_normal((batch, sizes[0])).astype(dtype)
         y = (rng.standard_normal((batch, 1)).astype(dtype) if sizes[-1] == 1
              else rng.integers(0, sizes[-1], batch))
@@ -46,6 +51,9 @@ for number, (sizes, g, batch) in enumerate(SHAPES):
         results = {}
         for threads in (1, 2, 3, 4, 7):
             with bp.thread_limit(threads):
+                # unequal shares, as if some CPUs were slower
+                run_parts(threads, threads, work=rng.integers(0, 50000, threads), rounds=5,
+                          learn=True)
                 net.step(X, y, bp.SGD(1e-30))
                 helped |= warm_helpers() > 0
                 net.reset_optimizer()

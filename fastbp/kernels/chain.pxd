@@ -53,7 +53,8 @@ cdef struct Pass:  # one run of the chain
     bint factors_only  # affine layers leave E8 and E9 to whoever asks for them
     double largest_x  # max |x| or, not known, infinity; below 0: no step, which alone needs it
     bint measures  # bounds of |h| and |delta| are wanted
-    bint divided  # E1 of the first layer, by its outputs, is done
+    int divided  # the first so many layers have their E1 divided by outputs
+    int above  # and so many their E6 by inputs
     bint fuses  # y of layers under_relu and under_g, and dy of that ReLU, are not kept
     bint flushes  # denormals count as zero: the caller's floating-point mode stands in `mode`
     fpmode mode
@@ -69,9 +70,10 @@ cdef struct Block:  # some of a pass's rows, from E1 to E7
     double* bounds  # for each layer of |x| and of |dy|
     char message[MESSAGE_SIZE]
 
-cdef struct Task:  # what a thread needs to know to run a block
+cdef struct Task:  # what a thread needs to know to run a block, or its share of a layer
     void* chain
     Pass* p
+    int layer
 
 cdef class Chain(Callbacks):
     cdef Node* nodes
@@ -98,7 +100,10 @@ cdef class Chain(Callbacks):
     cdef int c_rows(self, Pass* p) noexcept nogil
 
     cdef int64_t share(self, int part, int64_t n, int64_t unit) noexcept nogil
-    cdef void first_layer(self, const Pass* p, int part) noexcept nogil
+    cdef void divide(self, Pass* p) noexcept nogil
+    cdef bint by_numbers(self, const Node* node, bint first) noexcept nogil
+    cdef void affine_share(self, const Pass* p, int i, int part) noexcept nogil
+    cdef void upstream_share(self, const Pass* p, int i, int part) noexcept nogil
     cdef int run_blocks(self, Pass* p, pool_task task) noexcept nogil
     cdef void chain_block(self, Pass* p, Block* block) noexcept nogil
     cdef const fastbp_call* call_of(

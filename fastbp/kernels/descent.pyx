@@ -1,6 +1,6 @@
 """E8, E9 and the optimizer's step, after the chain: sums over the batch.
 
-They are divided over threads by the rows of their results, which changes no bit.
+Threads divide the rows of their results, which changes no bit.
 """
 
 from libc.math cimport isfinite
@@ -162,10 +162,12 @@ cdef class Descent(Chain):
         for i in range(self.count):
             node = &self.nodes[i]
             if node.dense:
-                for j in range(self.n_blocks):
-                    h, delta = self.blocks[j].bounds[2 * i], self.blocks[j].bounds[2 * i + 1]
-                    if not delta * self.rows * (1 + h) < BOUND[self.type]:
-                        return False
+                h = delta = 0
+                for j in range(max(self.n_blocks, self.threads if p.above else 0)):
+                    h += self.blocks[j].bounds[2 * i]
+                    delta += self.blocks[j].bounds[2 * i + 1]
+                if not delta * self.rows * (1 + h) < BOUND[self.type]:
+                    return False
                 continue
             for j in range(node.n_params):
                 if not (self.own.bound(node.sizes[j], node.pointers[node.n_params + j])

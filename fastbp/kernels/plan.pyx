@@ -430,4 +430,5 @@ cdef void start_pass(
     # A pass over rows of weight 1 that is no step.
     p.x, p.targets, p.weight, p.out, p.dx = x, targets, NULL, NULL, NULL
     p.scale, p.value, p.factors_only, p.largest_x = scale, NAN, False, -1
-    p.fuses = p.flushes = p.divided = p.measures = False
+    p.fuses = p.flushes = p.measures = False
+    p.divided = p.above = 0

@@ -47,7 +47,7 @@ cdef extern from "src/dense.h" nogil:
             const void* b, const activation* then, int link, void* y, int64_t ld_y) noexcept nogil
         void (*upstream)(
             int64_t batch, int64_t n_in, int64_t n_out, const void* delta, const void* W,
-            const void* h, void* dh, void* sums) noexcept nogil
+            const void* h, void* dh, void* sums, int64_t ld) noexcept nogil
         void (*step_along)(
             int64_t batch, int64_t n_in, int64_t n_out, const void* delta, int64_t ld_delta,
             const void* h, const update_rule* rule, void* W) noexcept nogil

@@ -70,7 +70,7 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
 static void IN(in_blocks)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row,
                           int64_t a_col, const real *B, int64_t ldb, int turned, real *C,
                           int64_t ldc, const IN(ending) *ending) {
-    const int64_t deep = IN(depth)(n, k, ending->kind), most = k < deep ? k : deep;
+    const int64_t deep = IN(depth)(ldc, k, ending->kind), most = k < deep ? k : deep;
     const int64_t wide = (most + LANES - 1) / LANES * LANES;
     const int packs = m >= BLOCK_LEAST && n >= BLOCK_PANELS * WIDTH && k > 0;
     real *block = packs ? own_workspace() : NULL;

@@ -55,9 +55,10 @@ typedef struct dense_type {
     /* E6: dh (batch, n_in) = delta (batch, n_out) W. Given h (batch, n_in), what a ReLU put out, E7
      * as well: 0 where h is not above 0; and, unless sums is NULL, the first half of E9: for each
      * sum_rows rows of dh, begun or full, the sums of its columns, sums (batch / sum_rows, n_in). Not
-     * on instruction sets where sum_rows is 1. */
+     * on instruction sets where sum_rows is 1. Rows of W, h, dh and sums are ld apart: some of a
+     * layer's inputs give the bits that all give. */
     void (*upstream)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta, const void *W,
-                     const void *h, void *dh, void *sums);
+                     const void *h, void *dh, void *sums, int64_t ld);
     /* E8 and the step along it in one, for batch <= STEP_DEPTH: dW = deltaᵀ h, of W (n_out, n_in)
      * inside rule->theta; delta (batch, n_out) whose rows are ld_delta apart, h (batch, n_in). */
     void (*step_along)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,

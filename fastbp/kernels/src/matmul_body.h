@@ -120,17 +120,17 @@ static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x
 }
 
 /* E6: dh = delta W; or, given h = max(a, 0), E7 too: 0 where h is not above 0; and, given sums, for
- * each ROWS rows of dh the sums of its columns. */
+ * each ROWS rows of dh the sums of its columns. Of all four the n_in columns of rows ld apart. */
 static void IN(upstream)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
-                         const void *W, const void *h_, void *dh_, void *sums) {
+                         const void *W, const void *h_, void *dh_, void *sums, int64_t ld) {
     const real *h = h_;
     real *dh = dh_;
     const IN(ending) ending = {.kind = h ? GATE : SUM, .h = h, .start = dh, .sums = sums};
     if (batch > 1) {
-        IN(by_rows)(batch, n_in, n_out, delta, n_out, 1, W, n_in, 0, dh, n_in, &ending);
+        IN(by_rows)(batch, n_in, n_out, delta, n_out, 1, W, ld, 0, dh, ld, &ending);
         return;
     }
-    IN(sum_of_rows)(n_in, n_out, delta, W, n_in, dh, 0);
+    IN(sum_of_rows)(n_in, n_out, delta, W, ld, dh, 0);
     for (int64_t j = 0; h && j < n_in; j++) {
         real d = dh[j]; /* read always: a load under a condition would not vectorise */
         dh[j] = h[j] > 0 ? d : 0;

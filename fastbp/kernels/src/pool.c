@@ -284,7 +284,7 @@ void pool_run(int threads, int parts, const double *upto, pool_task task, void *
     job.mode = fpmode_get();
     atomic_store_explicit(&spins, most <= cpus, memory_order_relaxed);
     atomic_store_explicit(&done, 0, memory_order_relaxed);
-    for (int i = most - 1; i >= 0; i--) {
+    for (int i = 0; i < most; i++) { /* the caller's first: a quick helper comes for them */
         int64_t first = (int64_t)parts * i / most, after = (int64_t)parts * (i + 1) / most;
         members[i].ran = 0;
         atomic_store(&members[i].open, (uint64_t)(after - first) << 32 | (uint64_t)first);

@@ -189,9 +189,10 @@ static inline int64_t IN(panel)(int64_t left, int widest) {
     return (vectors + panels - 1) / panels;
 }
 
-/* How deep a block of the k numbers is where C has n columns: whole words of marks (zeros_body.h), and
- * so that the first panel of B keeps to its room in the L1 cache. For E1 always the same, since
- * by_depth has other panels, and the same sums. */
+/* How deep a block of the k numbers is where rows of C stand n numbers apart, of which only some may be
+ * asked for, to the same bits: whole words of marks (zeros_body.h), and so that the first panel of B
+ * keeps to its room in the L1 cache. For E1 always the same, since by_depth has other panels, and the
+ * same sums. */
 static inline int64_t IN(depth)(int64_t n, int64_t k, int kind) {
     if (kind >= STEP || kind == AFFINE)
         return kind == AFFINE ? DEPTH : STEP_DEPTH;

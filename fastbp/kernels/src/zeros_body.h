@@ -174,7 +174,7 @@ IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row
     enum { room = BLOCK_BYTES / sizeof(real) };
     const int64_t units = (n + UNIT - 1) / UNIT, panels = (units + SKIP_UNITS - 1) / SKIP_UNITS;
     const int64_t words = (k + SPAN - 1) / SPAN, whole_k = (k + LANES - 1) / LANES * LANES;
-    const int64_t block = IN(depth)(n, k, ending->kind);
+    const int64_t block = IN(depth)(ldc, k, ending->kind);
     const int turns_A = a_row == 1 && panels > 2 && whole_k <= room / LANES;
     for (int64_t i = 0, rows; i < m; i += rows, A += rows * a_row, C += rows * ldc) {
         const real *from = A;
