@@ -21,7 +21,7 @@ def measure(grid: str, options: argparse.Namespace) -> dict[str, Any]:
     modules = _with_activation(options.activation, libraries.load(options.beside))
     names = [name for name in options.beside if name in modules]
     rounds = options.rounds or ROUNDS[grid]
-    peak = _peak() if grid == "step" else None
+    peak = _peak() if grid != "fit" else None
     run: Callable[[Any], dict[str, Any]]
     if grid == "step":
         run = partial(step_grid.run, modules=modules, rounds=rounds, peak=peak)
@@ -29,7 +29,7 @@ def measure(grid: str, options: argparse.Namespace) -> dict[str, Any]:
         names = [name for name in names if name in fit_grid.BESIDE]
         run = partial(fit_grid.run, modules=modules, rounds=rounds)
     else:
-        run = partial(threads_grid.run, modules=modules, rounds=rounds)
+        run = partial(threads_grid.run, modules=modules, rounds=rounds, peak=peak)
         _say_threads(modules)
 
     print(table.header(grid, names), flush=True)
@@ -41,7 +41,7 @@ def measure(grid: str, options: argparse.Namespace) -> dict[str, Any]:
             row = replace(row, activation=options.activation)
         rows.append(run(row))
         print(table.line(grid, rows[-1], names), flush=True)
-    if peak is not None:
+    if grid == "step" and peak is not None:
         rate = median(p for row in rows for p in row["peak"]) / 1e9
         print(f"FMA peak: {rate:.0f} GFLOP/s on one CPU ({peak.name})", flush=True)
     return {

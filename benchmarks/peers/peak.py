@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 # As many independent sums as registers allow beside x and y: more than latency times throughput,
 # 4 or 5 cycles times 2, so that none waits for the one before.
@@ -44,6 +45,21 @@ class Peak:
         self.call = partial(self._loop(width), TURNS)
         self.flops = TURNS * SUMS[width] * (width // 4) * 2
         self.name = f"{width * 8}-bit FMA"
+
+    def on(self, threads: int, calls: int = 40) -> None:
+        """So many calls by so many threads; whoever is free makes the next."""
+        left = iter(range(calls))  # whose next() no other thread interrupts
+
+        def some() -> None:
+            for _ in left:
+                self.call()
+
+        others = [Thread(target=some) for _ in range(threads - 1)]
+        for thread in others:
+            thread.start()
+        some()
+        for thread in others:
+            thread.join()
 
     def _loop(self, width: int) -> Callable[[int], object]:
         loop = getattr(self._loops, f"loop{SUMS[width]}")

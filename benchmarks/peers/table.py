@@ -19,7 +19,7 @@ def header(grid: str, names: Sequence[str]) -> str:
         titles = [t for n in ["fastbp", *names] for t in (f"{n} s", "accuracy")]
         return _line("whole fit", [*titles, "ratio", "wanted", "holds"])
     titles = ["fastbp", *names, "best", "ratio"]
-    return _line("µs, 1/2 threads", [*titles, "wanted", "holds"], WIDE)
+    return _line("µs, 1/2 threads", [*titles, "CPUs", "wanted", "holds"], WIDE)
 
 
 def line(grid: str, row: dict[str, Any], names: Sequence[str]) -> str:
@@ -51,9 +51,10 @@ def _threads(row: dict[str, Any], names: Sequence[str]) -> str:
         counts = [n for n in ("1", "2", "all") if f"{name} {n}" in seconds]
         cell = "/".join(_number(MICRO * median(seconds[f"{name} {n}"])) for n in counts)
         if name in row["speedup"]:
-            cell += f" {_number(row['speedup'][name])}x"
+            cell += f" {_times(row['speedup'][name])}"
         cells.append(cell or "refused")
-    cells += [row["best"] or "-", _number(row["ratio"]), f"{_number(row['wanted_speedup'])}x"]
+    cells += [row["best"] or "-", _number(row["ratio"])]
+    cells += [_times(row["cpus"]), _times(row["wanted_speedup"])]
     return _line(row["name"], [*cells, _verdict(row)], WIDE)
 
 
@@ -68,6 +69,10 @@ def _number(value: float | None) -> str:
     if value >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _times(value: float | None) -> str:
+    return "-" if value is None else f"{_number(value)}x"
 
 
 def _verdict(row: dict[str, Any]) -> str:

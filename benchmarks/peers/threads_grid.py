@@ -10,13 +10,15 @@ from typing import Any
 
 from .grid import checked
 from .nets import Row
+from .peak import Peak
 from .timing import Entry, in_turn, ratio
 
 
-def run(row: Row, modules: Mapping[str, ModuleType], rounds: int) -> Any:
+def run(row: Row, modules: Mapping[str, ModuleType], rounds: int, peak: Peak | None) -> Any:
     """Times and the target of one row, as they go into the JSON.
 
-    A library that cannot be told stands under "all": it took the CPUs it found.
+    A library that cannot be told stands under "all": it took the CPUs it found. "cpus" is what any
+    program can gain: multiply-adds on registers by two threads, which share them as they come.
     """
     steps, refused = checked(row, modules)
     entries = {}
@@ -26,8 +28,11 @@ def run(row: Row, modules: Mapping[str, ModuleType], rounds: int) -> Any:
             entries[f"{name} {n}"] = Entry(step.__call__, partial(module.threads, n))
         if not module.COUNTS:
             entries[f"{name} all"] = Entry(step.__call__)
+    if peak is not None:
+        entries |= {f"peak {n}": Entry(partial(peak.on, n)) for n in (1, 2)}
     # a BLAS library's threads wait awake for up to 30 ms after their last work
     seconds = in_turn(entries, rounds, rest=0.06)
+    peaks = [seconds.pop(f"peak {n}") for n in (1, 2)] if peak is not None else None
     speedup = {
         name: ratio(seconds[f"{name} 1"], seconds[f"{name} 2"])
         for name in steps
@@ -40,6 +45,7 @@ def run(row: Row, modules: Mapping[str, ModuleType], rounds: int) -> Any:
         "refused": refused,
         **_best(seconds),
         "speedup": speedup,
+        "cpus": ratio(*peaks) if peaks else None,
         "wanted_speedup": row.speedup,
         "holds": ours is not None and ours >= row.speedup and not refused,
     }
