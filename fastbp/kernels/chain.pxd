@@ -99,8 +99,9 @@ cdef class Chain(Callbacks):
     cdef int c_forward(self, Pass* p) noexcept nogil
     cdef int c_rows(self, Pass* p) noexcept nogil
 
+    cdef void divide_rows(self) noexcept nogil
     cdef int64_t share(self, int part, int64_t n, int64_t unit) noexcept nogil
-    cdef void divide(self, Pass* p) noexcept nogil
+    cdef void divide_layers(self, Pass* p) noexcept nogil
     cdef bint by_numbers(self, const Node* node, bint first) noexcept nogil
     cdef void affine_share(self, const Pass* p, int i, int part) noexcept nogil
     cdef void upstream_share(self, const Pass* p, int i, int part) noexcept nogil

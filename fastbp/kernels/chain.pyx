@@ -62,8 +62,7 @@ cdef class Chain(Callbacks):
     cdef void c_use(self, int64_t rows, bint training, int64_t first_row) noexcept nogil:
         # What every call of this pass says, and how its rows are divided.
         cdef Node* node
-        cdef int i, part = 0
-        cdef int64_t blocks, size = 0, stop, start = 0
+        cdef int i
         self.training, self.rows, self.first_row = training, rows, first_row
         for i in range(self.count):
             node = &self.nodes[i]
@@ -72,26 +71,36 @@ cdef class Chain(Callbacks):
         self.loss_call.rows, self.loss_call.first_row = rows, first_row
         self.loss_call.training = training
         self.loss_call.seed, self.loss_call.step = self.seed, self.step
-        self.threads = 1
-        if self.divisible and rows > 1 and rows * self.size >= SHARED_WORK:
+        self.threads = self.n_blocks = 1
+        self.blocks[0].first, self.blocks[0].rows, self.blocks[0].message[0] = 0, rows, 0
+        if self.divisible and rows > 1:
+            self.divide_rows()
+
+    cdef void divide_rows(self) noexcept nogil:
+        # The pass's threads, their shares and the blocks: these shares or, where they are more, of
+        # equal size; of whole registers.
+        cdef int64_t blocks, size = 0, start = 0, stop
+        cdef int part = 0
+        if self.rows * self.size >= SHARED_WORK:
             self.threads = min(c_threads(), <int>MOST_BLOCKS)
             if 0 < self.most_threads < self.threads:
                 self.threads = self.most_threads
         if self.threads > 1:
             c_pool_shares(self.threads, self.upto)
         blocks = self.threads
-        if self.divisible and self.size * self.itemsize <= BLOCK_BYTES:
-            blocks = max(blocks, min((rows + BLOCK_ROWS - 1) // BLOCK_ROWS, <int64_t>MOST_BLOCKS))
-        if blocks != self.threads:
-            size = ((rows + blocks - 1) // blocks + 15) // 16 * 16
+        if self.size * self.itemsize <= BLOCK_BYTES:
+            blocks = max(blocks, min(1 + (self.rows - 1) // BLOCK_ROWS, <int64_t>MOST_BLOCKS))
+        if blocks == 1:
+            return
+        if blocks > self.threads:
+            size = ((self.rows + blocks - 1) // blocks + 15) // 16 * 16
         self.n_blocks = 0
-        while start < rows or self.n_blocks == 0:
+        while start < self.rows:
             part += 1
-            # threads' shares or, where there are more, of equal size; of whole registers
-            stop = self.share(part, rows, 16) if size == 0 else min(part * size, rows)
-            if rows - stop <= 1:  # a row alone would be added up in another order
-                stop = rows
-            if start == stop < rows:
+            stop = min(part * size, self.rows) if size else self.share(part, self.rows, 16)
+            if self.rows - stop <= 1:  # a row alone would be added up in another order
+                stop = self.rows
+            if start == stop:
                 continue
             self.blocks[self.n_blocks].first = start
             self.blocks[self.n_blocks].rows = stop - start
@@ -119,7 +128,9 @@ cdef class Chain(Callbacks):
         # E1 to E7: the first, large layers by numbers of a row, all others by rows.
         cdef Task task
         cdef int i, code
-        self.divide(p)
+        p.divided = p.above = 0
+        if self.threads > 1:
+            self.divide_layers(p)
         task.chain, task.p = <void*>self, p
         for i in range(p.divided):
             if self.nodes[i].dense:
@@ -134,12 +145,11 @@ cdef class Chain(Callbacks):
                 c_pool_run(self.threads, self.threads, self.upto, run_upstream, &task)
         return FASTBP_OK
 
-    cdef void divide(self, Pass* p) noexcept nogil:
+    cdef void divide_layers(self, Pass* p) noexcept nogil:
         # How many layers have their E1 divided by outputs and E6 by inputs; the first has none.
         cdef Node* node
         cdef int i = 0, j
-        p.divided = p.above = 0
-        while self.threads > 1 and i < self.count:
+        while i < self.count:
             node = &self.nodes[i]
             if not (node.dense and self.by_numbers(node, i == 0)):
                 break
@@ -425,10 +435,9 @@ cdef class Chain(Callbacks):
             block.bounds[2 * i] = p.largest_x
             if i > 0 or not isfinite(p.largest_x):
                 block.bounds[2 * i] = self.own.bound(block.rows * node.n_in, h)
-            block.bounds[2 * i + 1] = 0
-            if i + 1 >= p.above:  # else upstream_share brings dy, and its bound
-                block.bounds[2 * i + 1] = self.own.bound(
-                    block.rows * node.n_out, node.dy + first * node.n_out)
+            # of dy that upstream_share brings, the bound too
+            block.bounds[2 * i + 1] = 0 if i + 1 < p.above else self.own.bound(
+                block.rows * node.n_out, node.dy + first * node.n_out)
 
 
 cdef fpmode leave(const Pass* p) noexcept nogil:

@@ -158,12 +158,14 @@ cdef class Descent(Chain):
         # is at most rows max|delta| max|h|. NaN compares as False.
         cdef Node* node
         cdef double h, delta
-        cdef int i, j
+        cdef int i, j, bounds = self.n_blocks
+        if p.above:
+            bounds = max(bounds, self.threads)
         for i in range(self.count):
             node = &self.nodes[i]
             if node.dense:
                 h = delta = 0
-                for j in range(max(self.n_blocks, self.threads if p.above else 0)):
+                for j in range(bounds):
                     h += self.blocks[j].bounds[2 * i]
                     delta += self.blocks[j].bounds[2 * i + 1]
                 if not delta * self.rows * (1 + h) < BOUND[self.type]:
