@@ -235,8 +235,7 @@ def test_threads_grid_compares_two_threads_with_one(tmp_path):
     assert row["best"] in ("numpy 1", "numpy 2")
     one, two = row["seconds"]["numpy 1"], row["seconds"]["numpy 2"]
     assert row["speedup"]["numpy"] == pytest.approx((one[0] / two[0] + one[1] / two[1]) / 2)
-    if shutil.which("cc") is not None:
-        assert 0.2 < row["cpus"] < 5  # the tests' CPU may be one, or shared
+    assert row["cpus"] is None or 0.1 < row["cpus"] < 20  # one CPU, or two beside busy others
     assert not any(name.startswith("peak") for name in row["seconds"])
 
 

@@ -8,7 +8,7 @@ FUZZ = """
 import numpy as np, fastbp as bp
 from fastbp import reference
 from fastbp.kernels.product import instruction_set
-from fastbp.kernels.threads import run_parts, warm_helpers
+from fastbp.kernels.threads import run_parts, shares, warm_helpers
 assert instruction_set() == ISA
 
 def work(net, X, y, weight, optimizer):
@@ -35,7 +35,7 @@ SHAPES = [
 for _ in range(3):
     *sizes, batch = map(int, rng.integers(100, 300, 4))
     SHAPES.append((sizes, "tanh", batch))
-helped = False
+helped = unequal = False
 for number, (sizes, g, batch) in enumerate(SHAPES):
     for dtype in ("float32", "float64"):
         loss = "squared_error" if sizes[-1] == 1 else "softmax_cross_entropy"
@@ -54,6 +54,7 @@ for number, (sizes, g, batch) in enumerate(SHAPES):
                 # unequal shares, as if some CPUs were slower
                 run_parts(threads, threads, work=rng.integers(0, 50000, threads), rounds=5,
                           learn=True)
+                unequal |= np.ptp(np.diff(shares(threads))) > 0.1 / threads
                 net.step(X, y, bp.SGD(1e-30))
                 helped |= warm_helpers() > 0
                 net.reset_optimizer()
@@ -72,7 +73,23 @@ for number, (sizes, g, batch) in enumerate(SHAPES):
             part.ravel() for i in range(1, k + 1) for part in (g64.W[i], g64.b[i])])
         error = np.abs(gradient - exact).max() / np.abs(exact).max()
         assert error < 100 * np.finfo(dtype).eps, (case, error)
-assert helped
+assert helped and unequal
+
+# delta_1 h_0 near overflow, where bounds decide how sums are made, by scale of delta
+X = rng.standard_normal((40, 200)).astype(np.float32)
+for scale in np.logspace(31, 36, 21):
+    results = []
+    for threads in (1, 2, 3):
+        net = bp.mlp([200, 600, 500, 10], loss="squared_error", rng=0)
+        y = np.full((40, 10), scale, np.float32)
+        with bp.thread_limit(threads):
+            net.step(X, np.zeros_like(y), bp.SGD(1e-30))
+            try:
+                net.step(X, y, bp.SGD(1e-33))
+            except bp.NonFiniteError:
+                results.append("too large")
+        results.append(net.flat.tobytes())
+    assert results[: len(results) // 3] * 3 == results, scale
 """
 
 

@@ -48,7 +48,7 @@ class Peak:
 
     def on(self, threads: int, calls: int = 40) -> None:
         """So many calls by so many threads; whoever is free makes the next."""
-        left = iter(range(calls))  # whose next() no other thread interrupts
+        left = iter(range(calls))  # whose next() runs under Python's lock
 
         def some() -> None:
             for _ in left:

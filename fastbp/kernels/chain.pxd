@@ -54,7 +54,7 @@ cdef struct Pass:  # one run of the chain
     double largest_x  # max |x| or, not known, infinity; below 0: no step, which alone needs it
     bint measures  # bounds of |h| and |delta| are wanted
     int divided  # the first so many layers have their E1 divided by outputs
-    int above  # and so many their E6 by inputs
+    int divided_back  # and so many their E6 by inputs
     bint fuses  # y of layers under_relu and under_g, and dy of that ReLU, are not kept
     bint flushes  # denormals count as zero: the caller's floating-point mode stands in `mode`
     fpmode mode
@@ -67,7 +67,7 @@ cdef struct Block:  # some of a pass's rows, from E1 to E7
     Stage stage
     int code
     int failed  # which part, `count` for the loss
-    double* bounds  # for each layer of |x| and of |dy|
+    double* bounds  # for each layer of |x| and of |dy|, this also of a share of its columns
     char message[MESSAGE_SIZE]
 
 cdef struct Task:  # what a thread needs to know to run a block, or its share of a layer
@@ -90,6 +90,7 @@ cdef class Chain(Callbacks):
     cdef int n_blocks
     cdef int threads  # of the present pass
     cdef double[MOST_BLOCKS + 1] upto  # of 1, where each thread's share of the work begins
+    cdef double[MOST_BLOCKS + 1] given  # the same of a job, by whole units
     cdef public int most_threads  # that a call asks for, 0: as many as the limit allows
     cdef int64_t target_bytes  # from one row of targets to the next
     cdef int failed  # which part failed
@@ -103,6 +104,7 @@ cdef class Chain(Callbacks):
     cdef int64_t share(self, int part, int64_t n, int64_t unit) noexcept nogil
     cdef void divide_layers(self, Pass* p) noexcept nogil
     cdef bint by_numbers(self, const Node* node, bint first) noexcept nogil
+    cdef void give(self, int64_t n, int64_t unit) noexcept nogil
     cdef void affine_share(self, const Pass* p, int i, int part) noexcept nogil
     cdef void upstream_share(self, const Pass* p, int i, int part) noexcept nogil
     cdef int run_blocks(self, Pass* p, pool_task task) noexcept nogil

@@ -40,12 +40,16 @@ cdef activation RELU  # without a g, which is fastbp's own
 
 cdef void run_forward(void* context, int part) noexcept nogil:
     cdef Task* task = <Task*>context
-    (<Chain>task.chain).forward_block(task.p, &(<Chain>task.chain).blocks[part])
+    cdef Block* block = &(<Chain>task.chain).blocks[part]
+    if block.rows > 0 or (<Chain>task.chain).rows == 0:
+        (<Chain>task.chain).forward_block(task.p, block)
 
 
 cdef void run_chain(void* context, int part) noexcept nogil:
     cdef Task* task = <Task*>context
-    (<Chain>task.chain).chain_block(task.p, &(<Chain>task.chain).blocks[part])
+    cdef Block* block = &(<Chain>task.chain).blocks[part]
+    if block.rows > 0 or (<Chain>task.chain).rows == 0:
+        (<Chain>task.chain).chain_block(task.p, block)
 
 
 cdef void run_affine(void* context, int part) noexcept nogil:
@@ -77,10 +81,10 @@ cdef class Chain(Callbacks):
             self.divide_rows()
 
     cdef void divide_rows(self) noexcept nogil:
-        # The pass's threads, their shares and the blocks: these shares or, where they are more, of
-        # equal size; of whole registers.
+        # The pass's threads, their shares, and blocks of rows: a thread's share or, where they are
+        # more, of equal size; of whole registers. A share may be empty.
         cdef int64_t blocks, size = 0, start = 0, stop
-        cdef int part = 0
+        cdef Block* block
         if self.rows * self.size >= SHARED_WORK:
             self.threads = min(c_threads(), <int>MOST_BLOCKS)
             if 0 < self.most_threads < self.threads:
@@ -95,18 +99,17 @@ cdef class Chain(Callbacks):
         if blocks > self.threads:
             size = ((self.rows + blocks - 1) // blocks + 15) // 16 * 16
         self.n_blocks = 0
-        while start < self.rows:
-            part += 1
-            stop = min(part * size, self.rows) if size else self.share(part, self.rows, 16)
+        while start < self.rows or self.n_blocks < self.threads:
+            block = &self.blocks[self.n_blocks]
+            self.n_blocks += 1
+            stop = self.n_blocks * size if size else self.share(self.n_blocks, self.rows, 16)
             if self.rows - stop <= 1:  # a row alone would be added up in another order
                 stop = self.rows
+            block.first, block.rows, block.message[0] = start, stop - start, 0
+            block.code = FASTBP_OK
             if start == stop:
-                continue
-            self.blocks[self.n_blocks].first = start
-            self.blocks[self.n_blocks].rows = stop - start
-            self.blocks[self.n_blocks].message[0] = 0
+                memset(block.bounds, 0, 2 * self.count * sizeof(double))
             start = stop
-            self.n_blocks += 1
 
     cdef int64_t share(self, int part, int64_t n, int64_t unit) noexcept nogil:
         # Where the share of that thread begins and the one before it ends, of n, by whole units.
@@ -128,37 +131,38 @@ cdef class Chain(Callbacks):
         # E1 to E7: the first, large layers by numbers of a row, all others by rows.
         cdef Task task
         cdef int i, code
-        p.divided = p.above = 0
-        if self.threads > 1:
+        p.divided = p.divided_back = 0
+        if 1 < self.threads == self.n_blocks:
             self.divide_layers(p)
         task.chain, task.p = <void*>self, p
         for i in range(p.divided):
             if self.nodes[i].dense:
                 task.layer = i
-                c_pool_run(self.threads, self.threads, self.upto, run_affine, &task)
+                self.give(self.nodes[i].n_out, 8)
+                c_pool_run(self.threads, self.threads, self.given, run_affine, &task)
         code = self.run_blocks(p, run_chain)
         if code != FASTBP_OK:
             return code
-        for i in range(p.above - 1, -1, -1):
+        for i in range(p.divided_back - 1, -1, -1):
             if self.nodes[i].dense and (i > 0 or p.dx != NULL):
                 task.layer = i
-                c_pool_run(self.threads, self.threads, self.upto, run_upstream, &task)
+                self.give(self.nodes[i].n_in, 16)
+                c_pool_run(self.threads, self.threads, self.given, run_upstream, &task)
         return FASTBP_OK
 
     cdef void divide_layers(self, Pass* p) noexcept nogil:
-        # How many layers have their E1 divided by outputs and E6 by inputs; the first has none.
+        # How many layers have their E1 divided by outputs, and their E6 by inputs; none has this if
+        # only the first would.
         cdef Node* node
-        cdef int i = 0, j
+        cdef int i = 0
         while i < self.count:
             node = &self.nodes[i]
             if not (node.dense and self.by_numbers(node, i == 0)):
                 break
             if i > 0:
-                p.above = i + 1
+                p.divided_back = i + 1
             i += 2 if p.fuses and node.under_relu else 1
             p.divided = i
-        for j in range(self.n_blocks, self.threads if p.above else 0):
-            memset(self.blocks[j].bounds, 0, 2 * self.count * sizeof(double))
 
     cdef bint by_numbers(self, const Node* node, bint first) noexcept nogil:
         # Whether cores then have less of x and h to hand over than else of W.
@@ -166,6 +170,12 @@ cdef class Chain(Callbacks):
         if node.n_out < least or self.rows * (node.n_in + node.n_out) >= size:
             return False
         return first or (node.n_in >= least and size >= DIVIDED_LEAST)
+
+    cdef void give(self, int64_t n, int64_t unit) noexcept nogil:
+        # What the next job gives each thread.
+        cdef int part
+        for part in range(self.threads + 1):
+            self.given[part] = self.share(part, n, unit) / <double>n
 
     cdef void affine_share(self, const Pass* p, int i, int part) noexcept nogil:
         # E1, or E1 and E2, of some of layer i's outputs.
@@ -177,7 +187,7 @@ cdef class Chain(Callbacks):
         if outputs == 0:
             return
         self.own.affine(
-            self.rows, node.n_in, outputs, self.nodes[i - 1].y if i else p.x,
+            self.rows, node.n_in, outputs, <const char*>self.nodes[i - 1].y if i else p.x,
             <char*>node.pointers[node.weight] + first * node.n_in * self.itemsize,
             (<char*>node.pointers[1 - node.weight] + first * self.itemsize
              if node.n_params > 1 else NULL),
@@ -214,6 +224,9 @@ cdef class Chain(Callbacks):
         it.chain, it.p = <void*>self, p
         if self.n_blocks == 1:
             task(&it, 0)
+        elif self.n_blocks == self.threads:
+            self.give(self.rows, 16)
+            c_pool_run(self.threads, self.threads, self.given, task, &it)
         else:
             c_pool_run(self.threads, self.n_blocks, NULL, task, &it)
         for i in range(self.n_blocks):
@@ -359,7 +372,7 @@ cdef class Chain(Callbacks):
         cdef fpmode mode
         cdef bint relu
         cdef int i = self.count, code = FASTBP_OK
-        while i > p.above:
+        while i > p.divided_back:
             i -= 1
             node = &self.nodes[i]
             x = (<const char*>self.nodes[i - 1].y if i else p.x) + first * node.n_in
@@ -436,7 +449,7 @@ cdef class Chain(Callbacks):
             if i > 0 or not isfinite(p.largest_x):
                 block.bounds[2 * i] = self.own.bound(block.rows * node.n_in, h)
             # of dy that upstream_share brings, the bound too
-            block.bounds[2 * i + 1] = 0 if i + 1 < p.above else self.own.bound(
+            block.bounds[2 * i + 1] = 0 if i + 1 < p.divided_back else self.own.bound(
                 block.rows * node.n_out, node.dy + first * node.n_out)
 
 

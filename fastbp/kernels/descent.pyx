@@ -155,19 +155,26 @@ cdef class Descent(Chain):
 
     cdef bint bounded(self, const Pass* p) noexcept nogil:
         # Whether every entry of the gradient is finite, those of E8, E9 by a bound: |Σ_n delta h|
-        # is at most rows max|delta| max|h|. NaN compares as False.
+        # is at most rows max|delta| max|h|. NaN compares as False. What was measured by blocks and
+        # shares is more than these maxima, by how much hangs on the threads; so they decide, where
+        # that is not enough.
         cdef Node* node
         cdef double h, delta
-        cdef int i, j, bounds = self.n_blocks
-        if p.above:
-            bounds = max(bounds, self.threads)
+        cdef int i, j
         for i in range(self.count):
             node = &self.nodes[i]
             if node.dense:
                 h = delta = 0
-                for j in range(bounds):
+                for j in range(self.n_blocks):
                     h += self.blocks[j].bounds[2 * i]
                     delta += self.blocks[j].bounds[2 * i + 1]
+                if delta * self.rows * (1 + h) < BOUND[self.type] / 2:
+                    continue
+                h = p.largest_x
+                if i > 0 or not isfinite(h):
+                    h = self.own.largest(
+                        self.rows * node.n_in, <const char*>self.nodes[i - 1].y if i else p.x)
+                delta = self.own.largest(self.rows * node.n_out, node.dy)
                 if not delta * self.rows * (1 + h) < BOUND[self.type]:
                     return False
                 continue
@@ -179,9 +186,19 @@ cdef class Descent(Chain):
 
     cdef void weight_gradients(self, StepTask* task) noexcept nogil:
         # E8 and E9 of fastbp's own dense layers: into flat, or a step along them.
-        cdef int i
+        cdef int64_t total = 0, rows
+        cdef int i, part
         if self.threads > 1:
-            c_pool_run(self.threads, self.threads, self.upto, run_weight_gradients, task)
+            for part in range(self.threads, -1, -1):  # the last, all of it, first
+                rows = 0
+                for i in range(self.count):
+                    if self.nodes[i].dense:
+                        rows += self.share(part, self.nodes[i].n_out, 8) * self.nodes[i].n_in
+                total = max(total, rows)
+                if total == 0:
+                    return
+                self.given[part] = rows / <double>total
+            c_pool_run(self.threads, self.threads, self.given, run_weight_gradients, task)
             return
         for i in range(self.count):
             if self.nodes[i].dense:

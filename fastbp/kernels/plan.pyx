@@ -431,4 +431,4 @@ cdef void start_pass(
     p.x, p.targets, p.weight, p.out, p.dx = x, targets, NULL, NULL, NULL
     p.scale, p.value, p.factors_only, p.largest_x = scale, NAN, False, -1
     p.fuses = p.flushes = p.measures = False
-    p.divided = p.above = 0
+    p.divided = p.divided_back = 0

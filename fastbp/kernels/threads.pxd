@@ -10,9 +10,10 @@ cdef int c_threads() noexcept nogil
 cdef void c_pool_shares(int threads, double* upto) noexcept nogil
 
 # Run task(context, part) for part = 0 .. parts - 1 on up to `threads` threads, the caller among
-# them, each part once; return when all have run. With upto, not NULL, parts are such shares.
+# them, each part once; return when all have run. Unless given is NULL, part t is given[t] to
+# given[t + 1] of the work, for t = 0 .. threads - 1.
 cdef void c_pool_run(
-    int threads, int parts, const double* upto, pool_task task, void* context) noexcept nogil
+    int threads, int parts, const double* given, pool_task task, void* context) noexcept nogil
 
 # This thread's workspace, NULL where there is none; src/workspace.h says more.
 cdef void* c_workspace() noexcept nogil

@@ -20,7 +20,7 @@ cdef extern from "src/limit.h" nogil:
 
 cdef extern from "src/pool.h" nogil:
     void pool_shares(int threads, double* upto)
-    void pool_run(int threads, int parts, const double* upto, pool_task task, void* context)
+    void pool_run(int threads, int parts, const double* given, pool_task task, void* context)
     int pool_warm()
     int pool_thread()
 
@@ -37,8 +37,8 @@ cdef void c_pool_shares(int threads, double* upto) noexcept nogil:
 
 
 cdef void c_pool_run(
-        int threads, int parts, const double* upto, pool_task task, void* context) noexcept nogil:
-    pool_run(threads, parts, upto, task, context)
+        int threads, int parts, const double* given, pool_task task, void* context) noexcept nogil:
+    pool_run(threads, parts, given, task, context)
 
 
 cdef void* c_workspace() noexcept nogil:
@@ -234,6 +234,8 @@ def run_parts(threads, parts, *, work=0, inner=0, rounds=1, learn=False):
     ------
     ConfigError
         `threads` is not from 1 to 1024, or another number is negative or none.
+    ValueError
+        `work` has another length.
 
     Examples
     --------

@@ -3,10 +3,13 @@
  *     pool_stress rounds   every kind of call at once, from three threads; exit code 0: all ran once
  *     pool_stress modes    helpers round as their caller does; exit code 77: no mode known here
  *     pool_stress own      who runs which part: first each its own, in their order, then others' last
+ *     pool_stress slow     a thread whose work takes longer is given less of it
  *     pool_stress time     what a hand-over to a helper and back costs, on a warm and a cold pool
  */
 #include <fenv.h>
+#include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,18 +173,18 @@ static void pairs(void *context, int part) { /* no thread has two of a pair */
     ran_by[part] = pool_thread();
     int place = atomic_fetch_add(&here, 1) / 2 * 2 + 2;
     while (atomic_load(&here) < place)
-        ;
+        sched_yield();
 }
 
 static void held_up(void *context, int part) { /* the caller's first part until all others have run */
     ran_by[part] = pool_thread();
     ((int *)context)[atomic_fetch_add(&finished, 1)] = part;
     while (part == 0 && atomic_load(&finished) < 6)
-        ;
+        sched_yield();
 }
 
 static int own(void) {
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 200; i++) {
         int order[6];
         atomic_store(&here, 0);
         pool_run(2, 6, NULL, pairs, NULL);
@@ -205,6 +208,36 @@ static int own(void) {
     return 0;
 }
 
+struct sleepers {
+    double upto[3], milliseconds[2]; /* that all of the work would take each thread */
+};
+
+static void asleep(void *context, int part) {
+    struct sleepers *it = context;
+    double share = it->upto[part + 1] - it->upto[part];
+    struct timespec pause = {0, (long)(share * it->milliseconds[part] * 1e6)};
+    nanosleep(&pause, NULL);
+}
+
+/* What the caller is given after so many jobs, or once it is about as wanted. */
+static double share(double caller_ms, double helper_ms, int jobs, double wanted) {
+    struct sleepers it = {.milliseconds = {caller_ms, helper_ms}};
+    do {
+        pool_shares(2, it.upto);
+        pool_run(2, 2, it.upto, asleep, &it);
+    } while (jobs-- && !(fabs(it.upto[1] - wanted) < 0.05));
+    return it.upto[1];
+}
+
+static int slow(void) {
+    double four = share(4, 16, 500, 0.8); /* many, since a busy machine wakes sleepers late */
+    double fourth = share(16, 4, 500, 0.2), least = share(100, 1, 60, 0);
+    if (fabs(four - 0.8) < 0.05 && fabs(fourth - 0.2) < 0.05 && least > 1 / 17.1)
+        return 0;
+    fprintf(stderr, "the caller's shares are %g %g %g\n", four, fourth, least);
+    return 1;
+}
+
 int main(int count_, char **arguments) {
     if (count_ == 2 && strcmp(arguments[1], "time") == 0) {
         measure();
@@ -214,6 +247,8 @@ int main(int count_, char **arguments) {
         return modes();
     if (count_ == 2 && strcmp(arguments[1], "own") == 0)
         return own();
+    if (count_ == 2 && strcmp(arguments[1], "slow") == 0)
+        return slow();
     long rounds = count_ == 2 ? atol(arguments[1]) : 1000;
     pthread_t threads[3];
     int bad = 0;

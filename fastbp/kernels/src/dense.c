@@ -15,7 +15,8 @@
  * Packing B where it stands in rows costs 7 to 17% at 32 rows of A; from 96 on it gains up to 15% on
  * the second core, where a row of B is a multiple of 256 bytes, but costs 6 to 8% where the panel is all
  * of B (E8 at 200 x 100 x 64 and 128 x 128 x 64); with AVX2 it gains from 64 on. With blocks of A
- * packed, E8 at 512 x 2048 x 2048, where the numbers of a column of delta lie 8 KB apart, takes 0.84 (AVX-512) and 0.90 (AVX2) of the time. On a core with AVX2 and 512 KB of L2, E6 at 256 x
+ * packed, E8 at 512 x 2048 x 2048, where the numbers of a column of delta lie 8 KB apart, takes 0.84
+ * (AVX-512) and 0.90 (AVX2) of the time. On a core with AVX2 and 512 KB of L2, E6 at 256 x
  * 1024 x 1024 takes 0.88 to 0.93 of the time where the next panel of B, whose rows are no whole cache
  * lines, is fetched meanwhile. Where E1 turns W, and reads it once for all rows, it takes 0.92 to 0.98
  * with AVX2, from 128 x 256 x 784 to 512 x 2048 x 2048; with AVX-512 1.00 to 1.03 at 128 rows, but at
@@ -115,6 +116,8 @@ void dense_pack_in(void *(*workspace)(void)) { own_workspace = workspace; }
 #define EDGES_4(NV) EDGE(3, NV) EDGES_3(NV)
 #define EDGES_3(NV) EDGE(2, NV) EDGE(1, NV)
 
+/* prfchw, which no level promises: lines of C are fetched to be written, since other cores may have read
+ * them; processors without it take it for no operation. With two threads steps take 0.97 to 0.98. */
 #if LEVELS == 2
 
 BEGIN_TARGET("arch=x86-64-v4,prfchw,prefer-vector-width=512")

@@ -1,9 +1,9 @@
-/* One job at a time. Each thread that may take part has some of its parts to begin with, in one atomic
- * word: which nobody has claimed yet. It claims them from the first on; when it has none left, others'
- * from the last back. Whoever has claimed a part holds the job open, since its caller waits for that
- * part; so a claim comes first and the job's other fields are read after it. Nothing waits for a helper
- * that has claimed nothing: one that comes late finds no part of its own open, or those of a later job,
- * which are as good.
+/* One job at a time. Each of its threads has some of the parts; which of them nobody has claimed yet
+ * stands in one atomic word. A thread claims its own from the first on, then others' from the last
+ * back. Whoever has claimed a part holds the job open, since its caller waits for that part; so a claim
+ * comes first and the job's other fields are read after it. Nothing waits for a helper that has claimed
+ * nothing: one that comes late finds none of its own parts open, or those of a later job, which are as
+ * good.
  */
 #ifdef __linux__
 #define _GNU_SOURCE /* sched_getaffinity, pthread_setname_np */
@@ -25,7 +25,7 @@
 #define SPIN_NS 50000   /* about what waking a sleeper costs: waiting longer cannot save more */
 #define LOOKS 32        /* pauses, 40 to 140 cycles each, between two looks at the clock */
 #define PATIENCE 1000   /* pauses before a caller that waits lets others run */
-#define SLOWEST 4.0     /* times slower or faster than others: no thread counts as more */
+#define FASTEST 4.0     /* speed that counts, and the least is one over it: equal threads have 1 */
 #define APART _Alignas(128) /* no two threads' variables share a line or its neighbour */
 
 struct member {
@@ -173,7 +173,8 @@ static int count_cpus(void) {
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-/* In a forked child there is one thread, and the pool is as it was before the first call. */
+/* In a forked child there is one thread, and the pool is as it was before the first call, but for what
+ * it learnt. */
 static void forget(void) {
     for (int i = 0; i <= started; i++)
         atomic_store(&members[i].open, 0);
@@ -245,24 +246,24 @@ void pool_shares(int threads, double *upto) {
 }
 
 /* What a job shows of its threads' speeds: a quarter of that, since one job may have been disturbed. */
-static void learn(int threads, const double *upto) {
+static void learn(int threads, const double *given) {
     double before = 0, now = 0;
     for (int i = 0; i < threads; i++) {
-        if (members[i].ran == 0 || members[i].spent <= 0)
+        if (members[i].ran == 0 || members[i].spent <= 0 || given[i + 1] <= given[i])
             return;
         before += speed_of(i);
-        now += (upto[i + 1] - upto[i]) / members[i].spent;
+        now += (given[i + 1] - given[i]) / members[i].spent;
     }
     for (int i = 0; i < threads; i++) {
-        double old = speed_of(i), seen = (upto[i + 1] - upto[i]) / members[i].spent / now * before;
+        double old = speed_of(i), seen = (given[i + 1] - given[i]) / members[i].spent / now * before;
         seen = seen < old / 2 ? old / 2 : seen > 2 * old ? 2 * old : seen;
         seen = old + (seen - old) / 4;
-        seen = seen < 1 / SLOWEST ? 1 / SLOWEST : seen > SLOWEST ? SLOWEST : seen;
+        seen = seen < 1 / FASTEST ? 1 / FASTEST : seen > FASTEST ? FASTEST : seen;
         atomic_store_explicit(&members[i].speed, seen, memory_order_relaxed);
     }
 }
 
-void pool_run(int threads, int parts, const double *upto, pool_task task, void *context) {
+void pool_run(int threads, int parts, const double *given, pool_task task, void *context) {
     int wanted = (threads < parts ? threads : parts) - 1;
     if (wanted > POOL_MOST - 1)
         wanted = POOL_MOST - 1;
@@ -301,8 +302,8 @@ void pool_run(int threads, int parts, const double *upto, pool_task task, void *
             sched_yield();
         }
     }
-    if (upto && most == threads && parts == threads)
-        learn(threads, upto);
+    if (given && most == threads && parts == threads)
+        learn(threads, given);
     atomic_store_explicit(&busy, 0, memory_order_release);
     inside = 0;
 }

@@ -9,24 +9,24 @@ enum { POOL_MOST = 1024 }; /* threads of one job, the caller among them */
 
 typedef void (*pool_task)(void *context, int part);
 
-/* What part of its work a job had better give each of its threads, as fast as they were of late: to
- * thread t, the caller being 0, upto[t] to upto[t + 1] of 1; upto (threads + 1,). */
+/* How a job's work had better be divided over its threads, as fast as each was of late: thread t, the
+ * caller being 0, gets upto[t] to upto[t + 1] of 1; upto (threads + 1,). */
 void pool_shares(int threads, double *upto);
 
 /* Run task for part = 0 .. parts - 1 on up to `threads` threads, the caller among them, and return
- * when all have run. The parts in their order are divided equally over the threads, so that from job
- * to job a thread has the same numbers in its cache; whoever has run its own takes others', so results
- * must not depend on who runs what. With upto, and as many parts as threads, part t is upto[t] to
- * upto[t + 1] of the work, and the time that each takes is learnt from. A call from inside a task of a job for several threads, or while another thread uses the
- * pool, runs everything on the caller; so does one for which no helper can be started. Never an
- * error, never a deadlock.
+ * when all have run. Each thread begins with its own parts, the first with the first, so that from
+ * job to job it finds the same numbers in its cache; then it takes what others have not begun, so
+ * results must not depend on who runs what. Unless given is NULL, and with as many parts as threads,
+ * part t is given[t] to given[t + 1] of the work, and the times they take are learnt from. A call from
+ * inside a task of a job for several threads, or while another thread uses the pool, runs everything
+ * on the caller; so does one for which no helper can be started. Never an error, never a deadlock.
  *
  * The first call that can use them starts helpers; they stay. A helper without work spins for
  * about 50 us and then sleeps. Before a job's first part it takes over the caller's floating-point
  * mode (rounding, flushing of denormals), so that a part's bits do not depend on who runs it.
  * Helpers take no signals and have stacks of 512 KiB: too small for Python. A forked child starts
  * without helpers and makes its own. A task must not fork and go on with its job in the child. */
-void pool_run(int threads, int parts, const double *upto, pool_task task, void *context);
+void pool_run(int threads, int parts, const double *given, pool_task task, void *context);
 
 /* How many helpers are awake, spinning or at work: waking a sleeper costs some 50 us and does not
  * pay for small jobs, handing work to a spinning one costs less than 1 us. */
