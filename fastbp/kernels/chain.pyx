@@ -354,6 +354,8 @@ cdef class Chain(Callbacks):
         cdef Node* last = &self.nodes[self.count - 1]
         cdef char* delta = last.dy + block.first * last.n_out * self.itemsize
         cdef int64_t rows = block.rows, n = last.n_out
+        if p.weight == NULL and p.scale == 1:
+            return
         if p.weight == NULL:  # one scale for all
             rows, n = 1, rows * n
         self.own.scale_rows(rows, n, self.row_scale + block.first, delta)
@@ -417,8 +419,8 @@ cdef class Chain(Callbacks):
     cdef char* bias_sums(self, const Pass* p, int i) noexcept nogil:
         # Where E6 puts sums over each sum_rows rows of layer i's delta, which E9 adds up: where the
         # dy of the ReLU upon it would be, which is not kept then. NULL: there are none.
-        if (p.fuses and self.own.sum_rows > 1 and self.nodes[i].under_relu and i + 2 < self.count
-                and self.nodes[i + 2].dense):
+        if (self.rows > 1 and p.fuses and self.own.sum_rows > 1 and self.nodes[i].under_relu
+                and i + 2 < self.count and self.nodes[i + 2].dense):
             return self.nodes[i + 1].dy
         return NULL
 
