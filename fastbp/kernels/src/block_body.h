@@ -25,8 +25,9 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
     const int sums_apart = ending->sums && n % LANES && (ending->add || n < WIDEST * LANES);
     const int widest = sums_apart || k > room * COLUMNS / WIDEST ? COLUMNS : WIDEST;
     const int again = !ending->add && ending->kind < STEP; /* gives the same again */
-    /* A row that ends within a line brings part of the next panel's, which would have to come again. */
-    const int fetches = WIDTH % LINE != 0 && !turned && m >= FETCH_ROWS && k * n >= FETCH_LEAST;
+    /* The next panel is fetched meanwhile: what is turned comes from many rows at once, and a row that
+     * ends within a line brings part of the next panel's, which would have to come again. */
+    const int fetches = (turned || WIDTH % LINE) && m >= FETCH_ROWS && k * n >= FETCH_LEAST;
     const int64_t chunk = fetches ? FETCH_STEP : m;
     for (int64_t j = 0, nv; j < n; j += nv * LANES) {
         nv = IN(panel)(n - j, widest);
@@ -44,9 +45,12 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
         if (left == wide && ending->kind != MOMENTS) {
             const int64_t next = n - j - wide < wide ? n - j - wide : wide;
             for (int64_t i = 0; i < m; i += chunk) {
-                int64_t rows = m - i < chunk ? m - i : chunk, first = k * i / m;
-                if (fetches && next > 0)
-                    IN(fetch)(k * (i + rows) / m - first, next, B + first * ldb + j + wide, ldb);
+                int64_t rows = m - i < chunk ? m - i : chunk;
+                int64_t all = turned ? next : k, first = all * i / m, some = all * (i + rows) / m - first;
+                if (fetches && next > 0 && turned)
+                    IN(fetch)(some, k, B + (j + wide + first) * ldb, ldb);
+                else if (fetches && next > 0)
+                    IN(fetch)(some, next, B + first * ldb + j + wide, ldb);
                 IN(tiles)(nv, rows, k, A + i * a_row, a_row, a_col, panel, ld, C + i * ldc + j, ldc,
                           bias, ending);
             }

@@ -12,20 +12,22 @@
  * the time that its multiply-adds would at the first's peak, from 32 x 64 x 64 to 512 x 2048 x 2048;
  * on the second 0.84 to 0.94 of that in tiles where W has 256 columns or more.
  *
- * Packing B where it stands in rows costs 7 to 17% at 32 rows of A; from 96 on it gains up to 15% on
- * the second core, where a row of B is a multiple of 256 bytes, but costs 6 to 8% where the panel is all
- * of B (E8 at 200 x 100 x 64 and 128 x 128 x 64); with AVX2 it gains from 64 on. With blocks of A
- * packed, E8 at 512 x 2048 x 2048, where the numbers of a column of delta lie 8 KB apart, takes 0.84
- * (AVX-512) and 0.90 (AVX2) of the time. On a core with AVX2 and 512 KB of L2, E6 at 256 x
- * 1024 x 1024 takes 0.88 to 0.93 of the time where the next panel of B, whose rows are no whole cache
- * lines, is fetched meanwhile. Where E1 turns W, and reads it once for all rows, it takes 0.92 to 0.98
- * with AVX2, from 128 x 256 x 784 to 512 x 2048 x 2048; with AVX-512 1.00 to 1.03 at 128 rows, but at
- * 256 x 1024 x 1024 0.98, at 256 x 2048 x 2048 0.87, at 512 x 2048 x 2048 0.73 to 0.90. A panel of four
- * registers, in tiles of six rows, gains 6% over two of two, and nothing over as many of three; in E6,
- * in tiles of four, 8% at 32 x 10 x 64 and 9% at 200 x 10 x 100. To turn 16 x 16 numbers as they are
- * loaded takes 4% from E1 at 32 x 64 x 64 and 14% at 32 x 10 x 64. A step with momentum in the product's
- * tiles is 4 to 13% faster on the second core than along a gradient that is formed, from 784-128-10 on
- * 32 examples to 784-1024-1024-10 on 64; dense.h has Adam's figures.
+ * Packing B where it stands in rows costs 7 to 17% at 32 rows of A; from 96 on it gains up to 15%
+ * on the second core, where a row of B is a multiple of 256 bytes, but costs 6 to 8% where the
+ * panel is all of B (E8 at 200 x 100 x 64 and 128 x 128 x 64); with AVX2 it gains from 64 on. With
+ * blocks of A packed, E8 at 512 x 2048 x 2048, where the numbers of a column of delta lie 8 KB
+ * apart, takes 0.84 (AVX-512) and 0.90 (AVX2) of the time. On a core with AVX2 and 512 KB of L2,
+ * E6 at 256 x 1024 x 1024 takes 0.88 to 0.93 of the time where the next panel of B, whose rows are
+ * no whole cache lines, is fetched meanwhile. Where E1 turns W, and reads it once for all rows, it
+ * takes 0.92 to 0.98 with AVX2, from 128 x 256 x 784 to 512 x 2048 x 2048; with AVX-512 1.00 to
+ * 1.03 at 128 rows, but at 256 x 1024 x 1024 0.98, at 256 x 2048 x 2048 0.87, at 512 x 2048 x 2048
+ * 0.73 to 0.90. With the next panel of W fetched meanwhile a step of 784-1024-1024-10 on 256 rows
+ * takes 1.00 of the time, beside busy neighbours 0.94 to 0.96. A panel of four registers, in tiles
+ * of six rows, gains 6% over two of two, and nothing over as many of three; in E6, in tiles of
+ * four, 8% at 32 x 10 x 64 and 9% at 200 x 10 x 100. To turn 16 x 16 numbers as they are loaded
+ * takes 4% from E1 at 32 x 64 x 64 and 14% at 32 x 10 x 64. A step with momentum in the product's
+ * tiles is 4 to 13% faster on the second core than along a gradient that is formed, from
+ * 784-128-10 on 32 examples to 784-1024-1024-10 on 64; dense.h has Adam's figures.
  */
 #include "dense.h"
 
