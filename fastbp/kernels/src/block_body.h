@@ -45,8 +45,8 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
         if (left == wide && ending->kind != MOMENTS) {
             const int64_t next = n - j - wide < wide ? n - j - wide : wide;
             for (int64_t i = 0; i < m; i += chunk) {
-                int64_t rows = m - i < chunk ? m - i : chunk;
-                int64_t all = turned ? next : k, first = all * i / m, some = all * (i + rows) / m - first;
+                int64_t rows = m - i < chunk ? m - i : chunk, all = turned ? next : k;
+                int64_t first = all * i / m, some = all * (i + rows) / m - first;
                 if (fetches && next > 0 && turned)
                     IN(fetch)(some, k, B + (j + wide + first) * ldb, ldb);
                 else if (fetches && next > 0)
