@@ -27,7 +27,7 @@ static void IN(in_tiles)(int64_t m, int64_t n, int64_t k, const real *A, int64_t
     const int again = !ending->add && ending->kind < STEP; /* gives the same again */
     /* The next panel is fetched meanwhile: what is turned comes from many rows at once, and a row that
      * ends within a line brings part of the next panel's, which would have to come again. */
-    const int fetches = (turned || WIDTH % LINE) && m >= FETCH_ROWS && k * n >= FETCH_LEAST;
+    const int fetches = (turned || WIDTH % LINE != 0) && m >= FETCH_ROWS && k * n >= FETCH_LEAST;
     const int64_t chunk = fetches ? FETCH_STEP : m;
     for (int64_t j = 0, nv; j < n; j += nv * LANES) {
         nv = IN(panel)(n - j, widest);
