@@ -17,8 +17,8 @@ from .timing import Entry, in_turn, ratio
 def run(row: Row, modules: Mapping[str, ModuleType], rounds: int, peak: Peak | None) -> Any:
     """Times and the target of one row, as they go into the JSON.
 
-    A library that cannot be told stands under "all": it took the CPUs it found. "cpus" is what any
-    program can gain: multiply-adds on registers by two threads, which share them as they come.
+    A library that cannot be told stands under "all": it took the CPUs it found. "cpus" is what
+    arithmetic alone gains: multiply-adds on registers by two threads, who share them as they come.
     """
     steps, refused = checked(row, modules)
     entries = {}
