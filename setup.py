@@ -30,7 +30,7 @@ COMPILE_ARGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g" if DEBUG el
 AT_ONCE = {"build_ext": {"parallel": min(4, os.cpu_count() or 1)}}  # compilers
 
 KERNELS = Path("fastbp/kernels")
-OWN = {"product": ["dense.c"], "threads": ["limit.c", "pool.c", "workspace.c"]}
+OWN = {"product": ["dense.c"], "threads": ["limit.c", "pool.c", "speeds.c", "workspace.c"]}
 # The built-in parts are C files of one form, like a plugin's; one module hands them all out.
 OWN["builtin"] = sorted({p.name for p in KERNELS.glob("src/*.c")}.difference(*OWN.values()))
 HEADERS = [*KERNELS.glob("*.pxd"), *KERNELS.glob("src/*"), *Path("fastbp").glob("**/plugin.*")]

@@ -3,7 +3,6 @@ from libc.stdint cimport int64_t, uint64_t
 from fastbp.kernels.callbacks cimport Callbacks
 from fastbp.kernels.product cimport dense_type
 from fastbp.kernels.tables cimport LayerTable, LossTable
-from fastbp.kernels.threads cimport pool_task
 from fastbp.plugin cimport fastbp_call
 
 cdef extern from "src/fpmode.h" nogil:
@@ -14,7 +13,6 @@ cdef extern from "src/fpmode.h" nogil:
 
 cdef enum:
     MESSAGE_SIZE = 512
-    MOST_BLOCKS = 64  # of a pass's rows, and threads
 
 cdef struct Node:  # one layer, its table and where its numbers stand
     LayerTable table
@@ -70,11 +68,6 @@ cdef struct Block:  # some of a pass's rows, from E1 to E7
     double* bounds  # for each layer of |x| and of |dy|, this also of a share of its columns
     char message[MESSAGE_SIZE]
 
-cdef struct Task:  # what a thread needs to know to run a block, or its share of a layer
-    void* chain
-    Pass* p
-    int layer
-
 cdef class Chain(Callbacks):
     cdef Node* nodes
     cdef LossTable loss_table
@@ -86,28 +79,10 @@ cdef class Chain(Callbacks):
     cdef int64_t size  # of all parameters
     cdef double* loss_values
     cdef double* row_scale
-    cdef Block* blocks
-    cdef int n_blocks
-    cdef int threads  # of the present pass
-    cdef double[MOST_BLOCKS + 1] upto  # of 1, where each thread's share of the work begins
-    cdef double[MOST_BLOCKS + 1] given  # the same of a job, by whole units
-    cdef public int most_threads  # that a call asks for, 0: as many as the limit allows
     cdef int64_t target_bytes  # from one row of targets to the next
     cdef int failed  # which part failed
     cdef char* message  # and what it said
 
-    cdef void c_use(self, int64_t rows, bint training, int64_t first_row) noexcept nogil
-    cdef int c_forward(self, Pass* p) noexcept nogil
-    cdef int c_rows(self, Pass* p) noexcept nogil
-
-    cdef void divide_rows(self) noexcept nogil
-    cdef int64_t share(self, int part, int64_t n, int64_t unit) noexcept nogil
-    cdef void divide_layers(self, Pass* p) noexcept nogil
-    cdef bint by_numbers(self, const Node* node, bint first) noexcept nogil
-    cdef void give(self, int64_t n, int64_t unit) noexcept nogil
-    cdef void affine_share(self, const Pass* p, int i, int part) noexcept nogil
-    cdef void upstream_share(self, const Pass* p, int i, int part) noexcept nogil
-    cdef int run_blocks(self, Pass* p, pool_task task) noexcept nogil
     cdef void chain_block(self, Pass* p, Block* block) noexcept nogil
     cdef const fastbp_call* call_of(
         self, const fastbp_call* call, Block* block, fastbp_call* own) noexcept nogil
@@ -121,3 +96,8 @@ cdef class Chain(Callbacks):
         self, Node* node, const fastbp_call* call, int64_t n, const char* x, const char* y,
         const char* dy, char* dx) noexcept nogil
     cdef void measure_block(self, Pass* p, Block* block) noexcept nogil
+
+    cdef void affine_outputs(
+        self, const Pass* p, int i, int64_t first, int64_t n) noexcept nogil
+    cdef void upstream_inputs(
+        self, const Pass* p, int i, int64_t first, int64_t n, double* bounds) noexcept nogil

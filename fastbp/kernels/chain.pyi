@@ -3,5 +3,4 @@ from typing_extensions import disjoint_base
 from fastbp.kernels.callbacks import Callbacks
 
 @disjoint_base
-class Chain(Callbacks):
-    most_threads: int
+class Chain(Callbacks): ...

@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t
 
-from fastbp.kernels.chain cimport Chain, Pass
+from fastbp.kernels.chain cimport Pass
+from fastbp.kernels.passes cimport Passes
 from fastbp.kernels.product cimport update_rule
 
 cdef struct StepTask:  # what a thread needs to know to run a part
@@ -11,7 +12,7 @@ cdef struct StepTask:  # what a thread needs to know to run a part
     update_rule rule
     update_rule decayed  # for weights: with the decay that l2 is
 
-cdef class Descent(Chain):
+cdef class Descent(Passes):
     cdef readonly object flat  # the gradient, formed or not
     cdef char* gradient  # where its numbers stand
 

@@ -3,8 +3,8 @@ from typing import Any
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
-from fastbp.kernels.chain import Chain
+from fastbp.kernels.passes import Passes
 
 @disjoint_base
-class Descent(Chain):
+class Descent(Passes):
     flat: NDArray[Any]

@@ -8,8 +8,9 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastbp.kernels.chain cimport (
-    DONE, GRADIENT, OUTPUT, Chain, Node, Pass, Stage, fpmode_flush, fpmode_set,
+    DONE, GRADIENT, OUTPUT, Node, Pass, Stage, fpmode_flush, fpmode_set,
 )
+from fastbp.kernels.passes cimport Passes
 from fastbp.kernels.product cimport ADAM_DEPTH, RULE_ADAM, RULE_NONE, STEP_DEPTH, update_rule
 from fastbp.kernels.threads cimport c_pool_run
 from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
@@ -28,7 +29,7 @@ cdef void run_update(void* context, int part) noexcept nogil:
     (<Descent>task.descent).update_of(task, part)
 
 
-cdef class Descent(Chain):
+cdef class Descent(Passes):
     cdef int c_chain(self, Pass* p) noexcept nogil:
         # E1 to E9, p.value being the loss.
         cdef int code = self.c_rows(p)

@@ -21,10 +21,11 @@ from fastbp.memory import arena
 from fastbp.kernels.builtin cimport is_dense, is_relu
 from fastbp.kernels.callbacks cimport read_only
 from fastbp.kernels.chain cimport (
-    GRADIENT, MESSAGE_SIZE, MOST_BLOCKS, OUTPUT, Block, Node, Pass, Stage,
+    GRADIENT, MESSAGE_SIZE, OUTPUT, Block, Node, Pass, Stage,
 )
 from fastbp.kernels.descent cimport Descent
 from fastbp.kernels.host cimport pointer, start_call
+from fastbp.kernels.passes cimport MOST_BLOCKS
 from fastbp.kernels.product cimport kernels, update_rule
 from fastbp.kernels.tables cimport ELEMENTWISE, LAYER, PYTHON, read_layer, read_loss
 from fastbp.kernels.update cimport make_rule

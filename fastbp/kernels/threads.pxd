@@ -6,12 +6,12 @@ ctypedef void (*pool_task)(void* context, int part) noexcept nogil
 cdef int c_threads() noexcept nogil
 
 # How a job's work had better be divided over so many threads: upto[t] to upto[t + 1] of 1 to thread
-# t; upto (threads + 1,). src/pool.h says more of this and the next.
-cdef void c_pool_shares(int threads, double* upto) noexcept nogil
+# t; upto (threads + 1,). src/speeds.h says more.
+cdef void c_shares(int threads, double* upto) noexcept nogil
 
 # Run task(context, part) for part = 0 .. parts - 1 on up to `threads` threads, the caller among
 # them, each part once; return when all have run. Unless given is NULL, part t is given[t] to
-# given[t + 1] of the work, for t = 0 .. threads - 1.
+# given[t + 1] of the work, for t = 0 .. threads - 1. src/pool.h says more.
 cdef void c_pool_run(
     int threads, int parts, const double* given, pool_task task, void* context) noexcept nogil
 

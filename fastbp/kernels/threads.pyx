@@ -19,10 +19,12 @@ cdef extern from "src/limit.h" nogil:
     void limit_keep_count(int threads)
 
 cdef extern from "src/pool.h" nogil:
-    void pool_shares(int threads, double* upto)
     void pool_run(int threads, int parts, const double* given, pool_task task, void* context)
     int pool_warm()
     int pool_thread()
+
+cdef extern from "src/speeds.h" nogil:
+    void speeds_shares(int threads, double* upto)
 
 cdef extern from "src/workspace.h" nogil:
     void* workspace()
@@ -32,8 +34,8 @@ cdef int c_threads() noexcept nogil:
     return fastbp_get_num_threads()
 
 
-cdef void c_pool_shares(int threads, double* upto) noexcept nogil:
-    pool_shares(threads, upto)
+cdef void c_shares(int threads, double* upto) noexcept nogil:
+    speeds_shares(threads, upto)
 
 
 cdef void c_pool_run(
@@ -205,7 +207,7 @@ def shares(threads):
     """
     upto = np.empty(checks.threads(threads) + 1)
     cdef double[::1] seen = upto
-    pool_shares(threads, &seen[0])
+    speeds_shares(threads, &seen[0])
     return upto
 
 

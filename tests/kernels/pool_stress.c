@@ -19,6 +19,7 @@
 
 #include "fpmode.h"
 #include "pool.h"
+#include "speeds.h"
 
 enum { PARTS = 64 };
 
@@ -52,7 +53,7 @@ static void *caller(void *argument) {
         int parts = (int)(i * 13 % (PARTS + 1));
         double upto[5] = {0};
         if (job.threads)
-            pool_shares(job.threads, upto);
+            speeds_shares(job.threads, upto);
         for (int t = 0; t < job.threads; t++)
             if (!(upto[t] < upto[t + 1] && upto[t + 1] <= 1))
                 return "a thread has no share";
@@ -223,7 +224,7 @@ static void asleep(void *context, int part) {
 static double share(double caller_ms, double helper_ms, int jobs, double wanted) {
     struct sleepers it = {.milliseconds = {caller_ms, helper_ms}};
     do {
-        pool_shares(2, it.upto);
+        speeds_shares(2, it.upto);
         pool_run(2, 2, it.upto, asleep, &it);
     } while (jobs-- && !(fabs(it.upto[1] - wanted) < 0.05));
     return it.upto[1];

@@ -271,7 +271,10 @@ def built(folder, *flags):
     if not SOURCES.is_dir():
         pytest.skip("no C sources: this is an installed package")
     program = folder / "pool_stress"
-    files = [HERE / "pool_stress.c", SOURCES / "pool.c", SOURCES / "workspace.c"]
+    files = [
+        HERE / "pool_stress.c",
+        *(SOURCES / f"{name}.c" for name in ("pool", "speeds", "workspace")),
+    ]
     command = [compiler, "-std=gnu11", "-O1", "-g", "-pthread", *flags, f"-I{SOURCES}", *files]
     done = subprocess.run(
         [*command, "-o", program, "-lm"], capture_output=True, text=True, check=False

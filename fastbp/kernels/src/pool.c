@@ -19,20 +19,18 @@
 #include <unistd.h>
 
 #include "fpmode.h"
+#include "speeds.h"
 #include "workspace.h"
 
 #define STACK (512 * 1024)
 #define SPIN_NS 50000   /* about what waking a sleeper costs: waiting longer cannot save more */
 #define LOOKS 32        /* pauses, 40 to 140 cycles each, between two looks at the clock */
 #define PATIENCE 1000   /* pauses before a caller that waits lets others run */
-#define FASTEST 4.0     /* speed that counts, and the least is one over it: equal threads have 1 */
 #define APART _Alignas(128) /* no two threads' variables share a line or its neighbour */
 
 struct member {
     APART _Atomic uint64_t open; /* its parts that nobody has claimed << 32 | the first of them */
-    int ran;                     /* of its own parts */
-    int64_t spent;               /* on them, in nanoseconds */
-    _Atomic double speed;        /* of late, among the others'; 0: not known yet */
+    int64_t spent;               /* on its own parts, in nanoseconds; 0: others ran them */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     _Atomic int parked;
@@ -98,8 +96,8 @@ static int work(int number) {
     int64_t start = nanoseconds();
     for (; part >= 0; part = claim(number, 0), ran++)
         job.task(job.context, part);
-    members[number].spent = nanoseconds() - start;
-    members[number].ran = ran;
+    if (ran)
+        members[number].spent = nanoseconds() - start;
     for (int i = 1; i < job.threads; i++)
         while ((part = claim((number + i) % job.threads, 1)) >= 0) {
             job.task(job.context, part);
@@ -173,8 +171,7 @@ static int count_cpus(void) {
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-/* In a forked child there is one thread, and the pool is as it was before the first call, but for what
- * it learnt. */
+/* In a forked child there is one thread, and the pool is as it was before the first call. */
 static void forget(void) {
     for (int i = 0; i <= started; i++)
         atomic_store(&members[i].open, 0);
@@ -232,37 +229,6 @@ static void alone(int parts, pool_task task, void *context) {
         task(context, part);
 }
 
-static double speed_of(int number) {
-    double speed = atomic_load_explicit(&members[number].speed, memory_order_relaxed);
-    return speed > 0 ? speed : 1;
-}
-
-void pool_shares(int threads, double *upto) {
-    upto[0] = 0;
-    for (int i = 0; i < threads; i++)
-        upto[i + 1] = upto[i] + speed_of(i);
-    for (int i = 1; i <= threads; i++)
-        upto[i] /= upto[threads];
-}
-
-/* What a job shows of its threads' speeds: a quarter of that, since one job may have been disturbed. */
-static void learn(int threads, const double *given) {
-    double before = 0, now = 0;
-    for (int i = 0; i < threads; i++) {
-        if (members[i].ran == 0 || members[i].spent <= 0 || given[i + 1] <= given[i])
-            return;
-        before += speed_of(i);
-        now += (given[i + 1] - given[i]) / members[i].spent;
-    }
-    for (int i = 0; i < threads; i++) {
-        double old = speed_of(i), seen = (given[i + 1] - given[i]) / members[i].spent / now * before;
-        seen = seen < old / 2 ? old / 2 : seen > 2 * old ? 2 * old : seen;
-        seen = old + (seen - old) / 4;
-        seen = seen < 1 / FASTEST ? 1 / FASTEST : seen > FASTEST ? FASTEST : seen;
-        atomic_store_explicit(&members[i].speed, seen, memory_order_relaxed);
-    }
-}
-
 void pool_run(int threads, int parts, const double *given, pool_task task, void *context) {
     int wanted = (threads < parts ? threads : parts) - 1;
     if (wanted > POOL_MOST - 1)
@@ -287,7 +253,7 @@ void pool_run(int threads, int parts, const double *given, pool_task task, void 
     atomic_store_explicit(&done, 0, memory_order_relaxed);
     for (int i = 0; i < most; i++) { /* the caller's first: a quick helper comes for them */
         int64_t first = (int64_t)parts * i / most, after = (int64_t)parts * (i + 1) / most;
-        members[i].ran = 0;
+        members[i].spent = 0;
         atomic_store(&members[i].open, (uint64_t)(after - first) << 32 | (uint64_t)first);
         if (i)
             call(&members[i]);
@@ -302,8 +268,12 @@ void pool_run(int threads, int parts, const double *given, pool_task task, void 
             sched_yield();
         }
     }
-    if (given && most == threads && parts == threads)
-        learn(threads, given);
+    if (given && most == threads && parts == threads) {
+        int64_t spent[POOL_MOST];
+        for (int i = 0; i < threads; i++)
+            spent[i] = members[i].spent;
+        speeds_learn(threads, given, spent);
+    }
     atomic_store_explicit(&busy, 0, memory_order_release);
     inside = 0;
 }

@@ -9,17 +9,15 @@ enum { POOL_MOST = 1024 }; /* threads of one job, the caller among them */
 
 typedef void (*pool_task)(void *context, int part);
 
-/* How a job's work had better be divided over its threads, as fast as each was of late: thread t, the
- * caller being 0, gets upto[t] to upto[t + 1] of 1; upto (threads + 1,). */
-void pool_shares(int threads, double *upto);
-
 /* Run task for part = 0 .. parts - 1 on up to `threads` threads, the caller among them, and return
  * when all have run. Each thread begins with its own parts, the first with the first, so that from
  * job to job it finds the same numbers in its cache; then it takes what others have not begun, so
  * results must not depend on who runs what. Unless given is NULL, and with as many parts as threads,
- * part t is given[t] to given[t + 1] of the work, and the times they take are learnt from. A call from
- * inside a task of a job for several threads, or while another thread uses the pool, runs everything
- * on the caller; so does one for which no helper can be started. Never an error, never a deadlock.
+ * part t is given[t] to given[t + 1] of the work, and speeds.h learns from the times they take.
+ *
+ * A call from inside a task of a job for several threads, or while another thread uses the pool, runs
+ * everything on the caller; so does one for which no helper can be started. Never an error, never a
+ * deadlock.
  *
  * The first call that can use them starts helpers; they stay. A helper without work spins for
  * about 50 us and then sleeps. Before a job's first part it takes over the caller's floating-point
