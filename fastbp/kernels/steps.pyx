@@ -113,7 +113,7 @@ cdef class Steps:
         cdef double value
         if (sample_weight is None and threads is None and self.still_bound(optimizer, 0)
                 and plain(X, 2, self._plan.type_number)):
-            if keeps_lock(cnp.PyArray_DIM(X, 0) * self._plan.size):  # nobody else runs meanwhile
+            if keeps_lock(cnp.PyArray_DIM(<cnp.ndarray>X, 0) * self._plan.size):  # nobody else runs meanwhile
                 if self.take_step(X, y, True, &value):
                     return value
             else:
@@ -133,9 +133,10 @@ cdef class Steps:
         cdef const char* x
         cdef double largest_x
         cdef int64_t rows
-        if not plain(X, 2, plan.type_number) or cnp.PyArray_DIM(X, 1) != plan.n_in:
+        if (not plain(X, 2, plan.type_number)
+                or cnp.PyArray_DIM(<cnp.ndarray>X, 1) != plan.n_in):
             return False
-        rows, x = cnp.PyArray_DIM(X, 0), cnp.PyArray_BYTES(X)
+        rows, x = cnp.PyArray_DIM(<cnp.ndarray>X, 0), cnp.PyArray_BYTES(<cnp.ndarray>X)
         targets = self.targets_of(y, rows)
         if targets == NULL:
             return False
@@ -192,9 +193,9 @@ cdef class Steps:
         if not 0 < rows <= plan.capacity or self.kind == CAREFUL:
             return NULL
         if self.kind == CLASSES:
-            if not plain(y, 1, cnp.NPY_INT64) or cnp.PyArray_DIM(y, 0) != rows:
+            if not plain(y, 1, cnp.NPY_INT64) or cnp.PyArray_DIM(<cnp.ndarray>y, 0) != rows:
                 return NULL
-            given = <const int64_t*>cnp.PyArray_BYTES(y)
+            given = <const int64_t*>cnp.PyArray_BYTES(<cnp.ndarray>y)
             for n in range(rows):  # copied, since the loss trusts them and y may change meanwhile
                 plan.classes[n] = given[n]
                 if not 0 <= plan.classes[n] < n_out:
@@ -338,8 +339,9 @@ cdef bint keeps_lock(int64_t work) noexcept:
 
 cdef bint plain(object array, int dimensions, int type_number) noexcept:
     # An array that C may read as it is: C-contiguous, aligned, of this type in native byte order.
-    return (cnp.PyArray_CheckExact(array) and cnp.PyArray_TYPE(array) == type_number
-            and cnp.PyArray_NDIM(array) == dimensions and cnp.PyArray_ISCARRAY_RO(array))
+    return (cnp.PyArray_CheckExact(array) and cnp.PyArray_TYPE(<cnp.ndarray>array) == type_number
+            and cnp.PyArray_NDIM(<cnp.ndarray>array) == dimensions
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>array))
 
 
 cdef double now() noexcept nogil:
