@@ -5,9 +5,10 @@
  * products at a time, each in two registers of partial sums. */
 static void IN(inner_products)(int64_t n, int64_t k, const real *a, const real *B, int64_t ldb,
                                const real *bias, real least, real *c, int add) {
+    const real *start = add ? c : bias;
     for (int64_t i = 0; i < n; i += 4) {
         const real *row[4];
-        real sum[4] = {0};
+        IN(four) sum = {0};
         int64_t rows = n - i < 4 ? n - i : 4, p = 0;
         for (int r = 0; r < 4; r++)
             row[r] = B + (i + (r < rows ? r : 0)) * ldb;
@@ -28,14 +29,21 @@ static void IN(inner_products)(int64_t n, int64_t k, const real *a, const real *
             UNROLL(4)
             for (int r = 0; r < 4; r++)
                 s[r] += t[r];
-            IN(sums_of_4)(s, sum);
+            IN(sums_of_4)(s, &sum);
         }
         for (; p < k; p++)
-            UNROLL(4)
-            for (int r = 0; r < 4; r++)
-                sum[r] += a[p] * row[r][p];
+            sum += a[p] * (IN(four)){row[0][p], row[1][p], row[2][p], row[3][p]};
+        if (rows == 4) {
+            if (start)
+                sum += *(const IN(four_mem) *)(start + i);
+            IN(four) bound = (IN(four)){0} + least;
+            IN(four_lanes) low = sum <= bound;
+            *(IN(four_mem) *)(c + i) =
+                (IN(four))((low & (IN(four_lanes))bound) | (~low & (IN(four_lanes))sum));
+            continue;
+        }
         for (int r = 0; r < rows; r++) {
-            real total = sum[r] + (add ? c[i + r] : bias ? bias[i + r] : 0);
+            real total = sum[r] + (start ? start[i + r] : 0);
             c[i + r] = total <= least ? least : total;
         }
     }

@@ -94,7 +94,7 @@ static double IN(bound)(int64_t n, const void *x_) {
     enum { AT_ONCE = 8 }; /* registers that do not wait for each other */
     const real *x = x_;
     IN(reg) sum[AT_ONCE] = {{0}};
-    real part[4];
+    IN(four) part;
     int64_t i = 0;
     if (n < AT_ONCE * LANES)
         return IN(largest)(n, x);
@@ -111,7 +111,7 @@ static double IN(bound)(int64_t n, const void *x_) {
     UNROLL(4)
     for (int v = 0; v < 4; v++)
         sum[v] += sum[v + 4];
-    IN(sums_of_4)(sum, part);
+    IN(sums_of_4)(sum, &part);
     double square = (double)part[0] + part[1] + part[2] + part[3];
     return isfinite(square) ? sqrt(square) : IN(largest)(n, x);
 }

@@ -4,6 +4,10 @@ typedef real IN(reg) __attribute__((vector_size(LANES * sizeof(real))));
 typedef real IN(mem) __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)),
                                     may_alias)); /* a register's worth anywhere in memory */
 typedef whole IN(lanes) __attribute__((vector_size(LANES * sizeof(real))));
+typedef real IN(four) __attribute__((vector_size(4 * sizeof(real))));
+typedef real IN(four_mem)
+    __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+typedef whole IN(four_lanes) __attribute__((vector_size(4 * sizeof(real))));
 
 #define LOAD(p) ((IN(reg)) * (const IN(mem) *)(p))
 #define STORE(p, r) (*(IN(mem) *)(p) = (r))
@@ -106,11 +110,11 @@ static inline __attribute__((always_inline)) IN(reg) IN(quotient)(IN(reg) a, IN(
 #define MIXED(a, b, HOW, s) SHUFFLED(IN(lanes), a, b, EACH_LANE(HOW, s))
 
 /* Sums of four registers' numbers. */
-static inline __attribute__((always_inline)) void IN(sums_of_4)(const IN(reg) s[4], real sum[4]) {
+static inline __attribute__((always_inline)) void IN(sums_of_4)(const IN(reg) s[4], IN(four) *sum) {
 #define ADD_UP(a, b, s) (MIXED(a, b, LOW, s) + MIXED(a, b, HIGH, s))
     IN(reg) low = ADD_UP(s[0], s[1], 1), high = ADD_UP(s[2], s[3], 1);
 #if LANES == 2
-    sum[0] = low[0], sum[1] = low[1], sum[2] = high[0], sum[3] = high[1];
+    *sum = (IN(four)){low[0], low[1], high[0], high[1]};
 #else
     low = ADD_UP(low, high, 2);
 #if LANES >= 16
@@ -119,8 +123,7 @@ static inline __attribute__((always_inline)) void IN(sums_of_4)(const IN(reg) s[
 #if LANES >= 8
     low = ADD_UP(low, low, 4);
 #endif
-    for (int r = 0; r < 4; r++)
-        sum[r] = low[r];
+    *sum = (IN(four)){low[0], low[1], low[2], low[3]};
 #endif
 #undef ADD_UP
 }
