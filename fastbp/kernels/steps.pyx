@@ -113,7 +113,8 @@ cdef class Steps:
         cdef double value
         if (sample_weight is None and threads is None and self.still_bound(optimizer, 0)
                 and plain(X, 2, self._plan.type_number)):
-            if keeps_lock(cnp.PyArray_DIM(<cnp.ndarray>X, 0) * self._plan.size):  # nobody else runs meanwhile
+            if keeps_lock(cnp.PyArray_DIM(<cnp.ndarray>X, 0) * self._plan.size):
+                # nobody else runs meanwhile
                 if self.take_step(X, y, True, &value):
                     return value
             else:

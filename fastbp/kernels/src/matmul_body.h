@@ -101,6 +101,12 @@ static inline int IN(keeps)(int64_t m, int64_t n) {
 static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
                        const void *b, const activation *then, int link, void *y, int64_t ld_y) {
     const int relu = then && !then->g;
+    if (batch == 1) {
+        IN(inner_products)(n_out, n_in, x, W, n_in, b, relu ? 0 : -INFINITY, y, 0);
+        if (then && !relu)
+            then->g(then->call, n_out, y, then->h);
+        return;
+    }
     const IN(ending) ending = {.kind = AFFINE, .bias = b, .least = relu ? 0 : -INFINITY};
     /* what LINK_Y says of one layer LINK_X says of the next, so that nothing is taken for kept */
     const int keeps = (link & LINK_Y) && IN(keeps)(batch, n_out);
@@ -108,14 +114,10 @@ static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x
     const real *kept = in && (link & LINK_X) && in->kept == x ? in->turned[in->newer] : NULL;
     if (in)
         in->kept = NULL;
-    int called = 0;
     then = relu ? NULL : then;
-    if (batch == 1)
-        IN(inner_products)(n_out, n_in, x, W, n_in, b, ending.least, y, 0);
-    else
-        called = IN(by_transposed)(batch, n_out, n_in, x, n_in, W, n_in, y, ld_y,
-                                   keeps ? in : NULL, kept, then, &ending);
-    if (then && !called)
+    if (!IN(by_transposed)(batch, n_out, n_in, x, n_in, W, n_in, y, ld_y, keeps ? in : NULL, kept,
+                           then, &ending) &&
+        then)
         then->g(then->call, batch * n_out, y, then->h);
 }
 
