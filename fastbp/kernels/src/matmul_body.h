@@ -146,11 +146,12 @@ static void IN(upstream)(int64_t batch, int64_t n_in, int64_t n_out, const void 
 static void IN(step_along)(int64_t batch, int64_t n_in, int64_t n_out, const void *delta,
                            int64_t ld_delta, const void *h, const update_rule *rule, void *W) {
     const IN(step) step = IN(step_of)(rule);
-    const IN(ending) ending = {.kind = step.kind == RULE_SGD ? STEP : MOMENTS, .step = &step};
-    if (batch == 1)
+    if (batch == 1) {
         IN(step_along_one)(n_out, n_in, delta, h, W, &step);
-    else
-        IN(by_rows)(n_out, n_in, batch, delta, 1, ld_delta, h, n_in, 0, W, n_in, &ending);
+        return;
+    }
+    const IN(ending) ending = {.kind = step.kind == RULE_SGD ? STEP : MOMENTS, .step = &step};
+    IN(by_rows)(n_out, n_in, batch, delta, 1, ld_delta, h, n_in, 0, W, n_in, &ending);
 }
 #undef TILES
 #undef EDGE
