@@ -1,26 +1,15 @@
 from collections.abc import Sequence
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels.descent import Descent
+from fastbp.kernels.buffers import Buffers
 
 __pyx_capi__: dict[str, object]  # the C side, for cimport
 
 @final
-class Plan(Descent):
-    capacity: int
-
-    def __new__(cls, layout: Any, loss: Any, capacity: int, labels: Sequence[str]) -> Self: ...
-    def bind(
-        self,
-        theta: NDArray[Any],
-        params: list[dict[str, NDArray[Any]]],
-        buffers: list[dict[str, NDArray[Any]]],
-        seed: int,
-        step: int,
-    ) -> None: ...
+class Plan(Buffers):
     def forward(
         self,
         x: NDArray[Any],

@@ -1,200 +1,26 @@
-"""The plan: the buffers of one network, and passes of the lecture's chain over them.
+"""The plan: passes of the lecture's chain over the buffers of one network.
 
-Everything handed to a plan has been checked. Its arrays are built once for a capacity of rows and
-used again; a pass over fewer rows uses their first rows.
+Everything handed to a plan has been checked.
 """
 
 cimport cython
-from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport INFINITY, NAN, isfinite
-from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint64_t
-
-import numpy as np
+from libc.stdint cimport int64_t
 
 from fastbp.errors import NonFiniteError
-from fastbp.kernels import failures, product
-from fastbp.kernels.context import Context
-from fastbp.kernels.threads import num_threads
-from fastbp.memory import arena
+from fastbp.kernels import failures
 
-from fastbp.kernels.builtin cimport is_dense, is_relu
-from fastbp.kernels.callbacks cimport read_only
-from fastbp.kernels.chain cimport (
-    GRADIENT, MESSAGE_SIZE, OUTPUT, Block, Node, Pass, Stage,
-)
-from fastbp.kernels.descent cimport Descent
-from fastbp.kernels.host cimport pointer, start_call
-from fastbp.kernels.passes cimport MOST_BLOCKS
-from fastbp.kernels.product cimport kernels, update_rule
-from fastbp.kernels.tables cimport ELEMENTWISE, LAYER, PYTHON, read_layer, read_loss
+from fastbp.kernels.buffers cimport Buffers
+from fastbp.kernels.chain cimport GRADIENT, MESSAGE_SIZE, OUTPUT, Block, Pass, Stage
+from fastbp.kernels.host cimport pointer
+from fastbp.kernels.product cimport update_rule
 from fastbp.kernels.update cimport make_rule
-from fastbp.plugin cimport (
-    FASTBP_CLASSES, FASTBP_ENTRIES_INDEPENDENT, FASTBP_INFALLIBLE, FASTBP_NEEDS_X, FASTBP_OK,
-    FASTBP_ROWS_INDEPENDENT, FASTBP_VALUES, fastbp_call,
-)
+from fastbp.plugin cimport FASTBP_CLASSES, FASTBP_OK, FASTBP_VALUES, fastbp_call
 
 
 @cython.final
-cdef class Plan(Descent):
-    """Buffers for up to `capacity` rows of one network.
-
-    Attributes
-    ----------
-    y : list of ndarray, (rows, n_out) each
-        What each layer put out in the last forward pass.
-    dy : list of ndarray, (rows, n_out) each
-        Gradient w.r.t. each layer's output after the last backward pass.
-    flat, grads : ndarray and list of dict of str to ndarray
-        The last gradient w.r.t. the parameters, as one vector and as views of it by layer.
-    """
-
-    def __cinit__(self, layout, loss, int64_t capacity, labels):
-        cdef int i
-        # refuse a FASTBP_ISA or a FASTBP_NUM_THREADS that makes no sense
-        product.instruction_set()
-        num_threads()
-        self.layout, self.loss, self.capacity = layout, loss, capacity
-        self._labels = labels
-        self.count = len(layout.layers)
-        self.type = 1 if layout.dtype.itemsize == 8 else 0
-        self.itemsize = layout.dtype.itemsize
-        self.own = kernels(self.type)
-        self.size = layout.size
-        self.rows = self.rows_seen = -1
-        self.nodes = <Node*>PyMem_Calloc(self.count, sizeof(Node))
-        self.blocks = <Block*>PyMem_Calloc(MOST_BLOCKS, sizeof(Block))
-        self.block_bounds = <double*>PyMem_Calloc(MOST_BLOCKS * self.count * 2, sizeof(double))
-        if self.nodes == NULL or self.blocks == NULL or self.block_bounds == NULL:
-            raise MemoryError
-        for i in range(MOST_BLOCKS):
-            self.blocks[i].bounds = self.block_bounds + i * self.count * 2
-        self._kept = []
-        self._y = arena([(capacity, n) for n in layout.widths[1:]], layout.dtype)
-        self._saved = [
-            dict(zip(spec.saved, arena(
-                [(capacity, *shape) for shape in spec.saved.values()], layout.dtype)))
-            for spec in layout.specs
-        ]
-        self._losses = np.empty(capacity)
-        self._row_scale = np.empty(capacity)
-        self._classes = np.empty(capacity, np.int64)
-        self.loss_values = <double*>pointer(self._losses)
-        self.row_scale = <double*>pointer(self._row_scale)
-        self.classes = <int64_t*>pointer(self._classes)
-        self.n_in, self.type_number = layout.n_in, layout.dtype.num
-        self._dy = None  # made by the first backward pass: prediction needs none
-        self._read_parts()
-
-    def __dealloc__(self):
-        if self.nodes != NULL:
-            for i in range(self.count):
-                PyMem_Free(self.nodes[i].pointers)
-                PyMem_Free(self.nodes[i].offsets)
-                PyMem_Free(self.nodes[i].sizes)
-            PyMem_Free(self.nodes)
-        PyMem_Free(self.blocks)
-        PyMem_Free(self.block_bounds)
-
-    def _read_parts(self):
-        cdef Node* node
-        cdef size_t scratch = 0, wanted
-        layout = self.layout
-        cdef int i
-        for i in range(self.count):
-            node = &self.nodes[i]
-            layer, spec = layout.layers[i], layout.specs[i]
-            node.n_in, node.n_out = layout.widths[i], layout.widths[i + 1]
-            node.affine = layer.affine
-            node.weight = list(spec.params).index("W") if layer.affine else 0
-            node.n_params, node.n_buffers = len(spec.params), len(spec.buffers)
-            node.n_saved = len(spec.saved)
-            node.pointers = <void**>PyMem_Calloc(
-                2 * node.n_params + node.n_buffers + node.n_saved + 1, sizeof(void*))
-            node.offsets = <int64_t*>PyMem_Calloc(node.n_params + 1, sizeof(int64_t))
-            node.sizes = <int64_t*>PyMem_Calloc(node.n_params + 1, sizeof(int64_t))
-            if node.pointers == NULL or node.offsets == NULL or node.sizes == NULL:
-                raise MemoryError
-            self._kept.append(read_layer(layer, self._labels[i], self.type, &node.table))
-            node.dense = node.table.body == LAYER and is_dense(&node.table.layer)
-            if i > 0 and self.nodes[i - 1].dense and node.table.body == ELEMENTWISE:
-                self.nodes[i - 1].under_relu = is_relu(&node.table.elementwise)
-                self.nodes[i - 1].under_g = (
-                    not self.nodes[i - 1].under_relu and node.table.elementwise.flags
-                    & (FASTBP_ENTRIES_INDEPENDENT | FASTBP_INFALLIBLE | FASTBP_NEEDS_X)
-                    == FASTBP_ENTRIES_INDEPENDENT | FASTBP_INFALLIBLE
-                    and node.n_params == node.n_saved == node.n_buffers == 0)
-            start_call(&node.call, 0, node.n_in, node.n_out)
-            node.call.context = node.table.context
-            node.call.params = <const void* const*>node.pointers
-            node.call.grads = node.pointers + node.n_params
-            node.call.buffers = node.pointers + 2 * node.n_params
-            node.call.saved = node.pointers + 2 * node.n_params + node.n_buffers
-            node.call.layer = i
-            node.call.message = self.blocks[0].message
-            node.call.message_size = MESSAGE_SIZE
-            for j, array in enumerate(self._saved[i].values()):
-                node.pointers[2 * node.n_params + node.n_buffers + j] = pointer(array)
-            node.y = <char*>pointer(self._y[i])
-            if node.table.body == LAYER and node.table.layer.scratch != NULL:
-                wanted = node.table.layer.scratch(
-                    node.table.context, self.capacity, node.n_in, node.n_out, self.type)
-                node.call.scratch_size = wanted
-                scratch = max(scratch, wanted)
-        for slot in layout.slots.values():
-            node = &self.nodes[slot.layer]
-            keys = list(layout.specs[slot.layer].params)
-            node.offsets[keys.index(slot.key)] = slot.start
-            node.sizes[keys.index(slot.key)] = slot.stop - slot.start
-        self._kept.append(read_loss(self.loss, self._labels[self.count], self.type,
-                                    &self.loss_table))
-        start_call(&self.loss_call, 0, layout.n_out, layout.n_out)
-        self.loss_call.context = self.loss_table.context
-        self.loss_call.layer = self.count
-        self.loss_call.message = self.blocks[0].message
-        self.loss_call.message_size = MESSAGE_SIZE
-        if not self.loss_table.python and self.loss_table.loss.scratch != NULL:
-            wanted = self.loss_table.loss.scratch(
-                self.loss_table.context, self.capacity, layout.n_out, self.type)
-            self.loss_call.scratch_size = wanted
-            scratch = max(scratch, wanted)
-        self.in_c = not self.loss_table.python
-        self.divisible = (self.in_c and self.loss_call.scratch_size == 0
-                          and self.loss_table.loss.flags & FASTBP_ROWS_INDEPENDENT != 0)
-        for i in range(self.count):
-            node = &self.nodes[i]
-            self.in_c = self.in_c and node.table.body != PYTHON and node.n_buffers == 0
-            self.divisible = self.divisible and (node.dense or (
-                node.table.body == ELEMENTWISE and node.n_params == 0
-                and node.n_saved == 0 and node.n_buffers == 0
-                and node.table.elementwise.flags & FASTBP_ROWS_INDEPENDENT != 0))
-        if scratch:
-            self._scratch = arena([(scratch,)], np.dtype(np.uint8))[0]
-            for i in range(self.count):
-                self.nodes[i].call.scratch = pointer(self._scratch)
-            self.loss_call.scratch = pointer(self._scratch)
-
-    def bind(self, theta, params, buffers, uint64_t seed, uint64_t step):
-        """Compute at these parameters: a flat vector, and its views by layer.
-
-        `buffers` are the layers', by layer; seed and step key the layers' random numbers.
-        """
-        cdef Node* node
-        cdef char* base
-        cdef int i, j
-        self.seed, self.step = seed, step
-        if theta is self._theta:
-            return
-        base = <char*>pointer(theta)
-        for i in range(self.count):
-            node = &self.nodes[i]
-            for j in range(node.n_params):
-                node.pointers[j] = base + node.offsets[j] * self.itemsize
-            for j, array in enumerate(buffers[i].values()):
-                node.pointers[2 * node.n_params + j] = pointer(array)
-        # parts may look at parameters, not write: a call that fails leaves them as they were
-        self._params = [{key: read_only(array) for key, array in views.items()} for views in params]
-        self._buffers, self._theta = buffers, theta
+cdef class Plan(Buffers):
+    """Forward and backward passes and training steps of one network, called from Python."""
 
     def forward(self, x, bint training=False, out=None, int64_t first_row=0, bint exact=False):
         """E1 and E2, layer by layer: fills y and returns h_L (in `out` when given).
@@ -338,47 +164,6 @@ cdef class Plan(Descent):
         # Point everything at the first `rows` rows.
         self.c_use(rows, training, first_row)
         return self._see()
-
-    cdef int _see(self) except -1:
-        # Views of the rows of the last pass.
-        if self.rows == self.rows_seen:
-            return 0
-        cdef int64_t rows = self.rows
-        self.y = [array[:rows] for array in self._y]
-        self._y_read = [read_only(array) for array in self.y]
-        self.dy = None if self._dy is None else [array[:rows] for array in self._dy]
-        self._contexts = [Context() for _ in range(self.count)]
-        for context, saved in zip(self._contexts, self._saved):
-            context.saved = {key: array[:rows] for key, array in saved.items()}
-        self.rows_seen = rows
-        return 0
-
-    cdef int _need_dy(self, bint wanted) except -1:
-        cdef int i
-        if wanted and self._dy is None:
-            widths = self.layout.widths[1:]
-            self._dy = arena([(self.capacity, n) for n in widths], self.layout.dtype)
-            for i in range(self.count):
-                self.nodes[i].dy = <char*>pointer(self._dy[i])
-        if wanted and self.dy is None:
-            self.dy = [array[:self.rows] for array in self._dy]
-        return 0
-
-    cdef int _need_gradient(self) except -1:
-        cdef Node* node
-        cdef char* base
-        cdef int i, j
-        if self.flat is not None:
-            return 0
-        self.flat = arena([(self.layout.size,)], self.layout.dtype)[0]
-        self.grads = self.layout.views(self.flat)
-        base = <char*>pointer(self.flat)
-        self.gradient = base
-        for i in range(self.count):
-            node = &self.nodes[i]
-            for j in range(node.n_params):
-                node.pointers[node.n_params + j] = base + node.offsets[j] * self.itemsize
-        return 0
 
     cdef int _start(
             self, Pass* p, x, targets, weight, double scale, bint training,
