@@ -6,6 +6,7 @@ import numpy as np
 
 from fastbp.kernels.context import Context
 from fastbp.layers.base import Elementwise, Layer
+from fastbp.testing import table_flags
 from fastbp.testing.arrays import TOLERANCE, close, error, same_bits
 from fastbp.testing.differences import Compared, compare
 from fastbp.testing.layer_case import ODD, LayerCase, Run, cases, fits, has_c, has_python
@@ -130,7 +131,7 @@ def elementwise(layer: Layer) -> None:
     for case in cases(layer):
         run = case.run(4).forward().backward()
         assert run.dx is not None
-        reads_x = layer.needs_x if case.body.python else bool(case.body.flags & 4)
+        reads_x = layer.needs_x if case.body.python else bool(case.body.flags & table_flags.NEEDS_X)
         if case.body.has_df:
             slope = np.full_like(run.x, np.nan)
             case.body.df(run.x, run.y, slope, Context())

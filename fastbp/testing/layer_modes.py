@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbp.errors import FastbpError
 from fastbp.layers.base import Layer
+from fastbp.testing import table_flags
 from fastbp.testing.arrays import TOLERANCE, close, error, same_bits
 from fastbp.testing.layer_case import Run, cases
 
-FLAG_ROWS_INDEPENDENT = 1
-FLAG_ENTRIES_INDEPENDENT = 8
 BLOCKS = ((0, 1), (1, 3), (3, 4), (4, 9))
 
 
@@ -49,17 +49,34 @@ def flags(layer: Layer) -> None:
     """The C table's flags say what the class says."""
     for case in cases(layer):
         if not case.body.python:
-            flag = bool(case.body.flags & FLAG_ROWS_INDEPENDENT)
+            flag = bool(case.body.flags & table_flags.ROWS_INDEPENDENT)
             assert flag == layer.rows_independent, (
                 f"{case}: FASTBP_ROWS_INDEPENDENT is {flag}, rows_independent is "
                 f"{layer.rows_independent}; wanted the same"
             )
 
 
+def infallible(layer: Layer) -> None:
+    """Where the C table says so, forward and backward take any numbers without failing."""
+    for case in cases(layer):
+        if case.body.python or not case.body.flags & table_flags.INFALLIBLE:
+            continue
+        limits = np.finfo(case.dtype)
+        values = (0, np.nan, np.inf, -np.inf, limits.max, limits.min, limits.smallest_subnormal)
+        x, dy = case.data(len(values))
+        x[:, 0] = dy[:, -1] = values
+        for training in (False, True):
+            try:
+                with np.errstate(all="ignore"):
+                    Run(case, x, dy, training=training).forward().backward()
+            except FastbpError as exc:
+                raise AssertionError(f"{case}: FASTBP_INFALLIBLE, but failed: {exc}") from exc
+
+
 def entries(layer: Layer) -> None:
     """Where the elementwise C table says so, an entry's place makes no difference."""
     for case in cases(layer):
-        if not (case.body.has_df and case.body.flags & FLAG_ENTRIES_INDEPENDENT):
+        if not (case.body.has_df and case.body.flags & table_flags.ENTRIES_INDEPENDENT):
             continue  # has_df: the table is an elementwise one
         for training in (False, True):
             run = case.run(4, training=training).forward()

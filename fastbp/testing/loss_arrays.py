@@ -6,11 +6,10 @@ import numpy as np
 
 from fastbp.errors import DtypeError, FastbpError
 from fastbp.losses.base import Loss
+from fastbp.testing import table_flags
 from fastbp.testing.arrays import close, same_bits
 from fastbp.testing.layer_case import DTYPES
 from fastbp.testing.loss_case import LossCase, LossRun, cases, odd_widths, raw_targets, usual_width
-
-FLAG_INFALLIBLE = 2
 
 
 def returned(loss: Loss) -> None:
@@ -116,7 +115,7 @@ def nan_rows(loss: Loss) -> None:
             with np.errstate(all="ignore"):
                 run = LossRun(case, a, targets, fill=0.0)
         except FastbpError as exc:
-            if case.body.flags & FLAG_INFALLIBLE:
+            if case.body.flags & table_flags.INFALLIBLE:
                 raise AssertionError(f"{case}: FASTBP_INFALLIBLE, but failed: {exc}") from exc
             continue  # refused: not dropped either
         assert np.isnan(run.losses[1]), (

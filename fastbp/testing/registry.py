@@ -46,6 +46,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         layer_gradients.affine,
         layer_modes.blocks,
         layer_modes.flags,
+        layer_modes.infallible,
         layer_modes.entries,
         layer_modes.evaluation,
         layer_modes.same_key_same_bits,

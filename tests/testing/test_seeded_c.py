@@ -5,8 +5,10 @@ seeds one bug into it.
 """
 
 import ctypes
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ import pytest
 import fastbp as bp
 from fastbp.layers import Elementwise, Layer, LayerSpec
 from fastbp.losses import Loss
-from fastbp.testing import checks_for
+from fastbp.testing import checks_for, table_flags
 
 BODY = r"""
 static int TYPED(forward)(const fastbp_call *call, const void *x_, void *y_) {
@@ -58,6 +60,8 @@ static int TYPED(f)(const fastbp_call *call, int64_t n, const void *x_, void *y_
     real *y = y_;
     for (int64_t i = 0; i < n; i++) {
         y[i] = x[i] * x[i];
+        if (BUG == OVERFLOWS && y[i] > 1e30)
+            return FASTBP_NON_FINITE;
         if (BUG == DROPS_NAN && !(x[i] == x[i]))
             y[i] = 0;
         if ((BUG == BY_COLUMN || (BUG == BY_STEP && call->training)) && i % call->n_in == 0)
@@ -104,7 +108,7 @@ static size_t scratch(void *context, int64_t rows, int64_t n_in, int64_t n_out, 
 }
 #define HEAD(kind) sizeof(fastbp_##kind), FASTBP_MINOR, FLAGS, 0
 #define FLAGS (BUG == NO_FLAG ? 0 : FASTBP_ROWS_INDEPENDENT) | (BUG == NO_X ? 0 : FASTBP_NEEDS_X) \
-              | FASTBP_ENTRIES_INDEPENDENT
+              | FASTBP_ENTRIES_INDEPENDENT | (BUG == OVERFLOWS ? FASTBP_INFALLIBLE : 0)
 #define PAIR(name) {name##_f32, BUG == F32_ONLY ? NULL : name##_f64}
 const fastbp_layer layer = {HEAD(layer), PAIR(forward), PAIR(backward), scratch};
 const fastbp_elementwise elementwise = {HEAD(elementwise), PAIR(f), PAIR(df), {NULL, NULL}};
@@ -114,7 +118,7 @@ const fastbp_loss loss = {HEAD(loss), PAIR(loss), {NULL, NULL}, NULL};
 BUGS = [
     "NONE", "PAST_ROWS", "FAILS", "SCRATCH", "ADDS", "UNSEEN_DX", "OFF_BY_ONE", "DROPS_NAN",
     "C_UNLIKE_PYTHON", "WEIGHTS", "PAST_LOSSES", "NO_FLAG", "NO_X", "F32_ONLY", "BY_COLUMN",
-    "BY_STEP",
+    "BY_STEP", "OVERFLOWS",
 ]  # fmt: skip
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
@@ -230,6 +234,7 @@ def test_without_a_bug_all_checks_pass(part, libraries):
         (Square, "NO_X", "elementwise", "FASTBP_NEEDS_X"),
         (Square, "BY_COLUMN", "entries", "y depends on where an entry stands"),
         (Square, "BY_STEP", "entries", "training: y depends on where an entry stands"),
+        (Square, "OVERFLOWS", "infallible", "FASTBP_INFALLIBLE, but failed"),
         (Square, "F32_ONLY", "float_types", "computes in float32 only"),
         (Cubic, "PAST_LOSSES", "in_bounds", "wrote beside losses"),
         (Cubic, "WEIGHTS", "weights", "the host applies weights"),
@@ -240,3 +245,9 @@ def test_bug_is_caught(part, bug, check, message, libraries):
     LIBRARY[0] = libraries(bug)
     with pytest.raises((AssertionError, bp.PluginCallError), match=message):
         dict(checks_for(part))[check]()
+
+
+def test_flags_are_the_header_s():
+    header = Path(bp.get_include(), "fastbp", "plugin.h").read_text("utf-8")
+    for name in ("ROWS_INDEPENDENT", "INFALLIBLE", "NEEDS_X", "ENTRIES_INDEPENDENT"):
+        assert f"= {getattr(table_flags, name)}" in re.search(rf"FASTBP_{name}( = \d+)", header)[1]
