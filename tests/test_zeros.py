@@ -70,8 +70,13 @@ for dtype, tiny in ((np.float32, 1e-30), (np.float64, 1e-200)):
         assert not np.signbit(whole[:140]).any()
     # and of E1, whose bias may be -0
     bias, W = np.full(256, -0.0, dtype), np.ascontiguousarray(B.T)
-    for rows in 256, 120, 20:
+    for rows in 256, 120, 20, 1:
         assert not np.signbit(dense_forward(A[:rows].copy(), W, bias)[:140]).any(), rows
+    # nothing is added to the few products of one row, where there is no bias
+    for n, k in (6, 3), (4, 1), (5, 20):
+        x, few = np.full((1, k), tiny, dtype), np.full((n, k), -tiny, dtype)
+        for b in None, np.full(n, -0.0, dtype):
+            assert not np.signbit(dense_forward(x, few, b)).any(), (n, k)
 """
 
 RELU_OVER_THREADS = """

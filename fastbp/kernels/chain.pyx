@@ -2,12 +2,8 @@
 
 Each function here does a block of the batch's rows, or some outputs or inputs of one layer;
 passes.pyx says which thread does what. A part with a C table is called without Python's lock; for
-a part written in Python the lock is taken for that call alone.
-
-In a step and in a forward pass for its own sake denormal numbers count as zero, since some
-processors take ten times as long with them. Afterwards, and for each part written in Python, the
-thread has the caller's floating-point mode. What gives gradients, losses or y_hat to users runs in
-that mode.
+a part written in Python the lock is taken for that call alone, and the thread has the caller's
+floating-point mode meanwhile.
 """
 
 from libc.math cimport isfinite, isnan
@@ -260,7 +256,7 @@ cdef class Chain(Callbacks):
 
     cdef void upstream_inputs(
             self, const Pass* p, int i, int64_t first, int64_t n, double* bounds) noexcept nogil:
-        # E6, or E6 and E7, of some of layer i's inputs.
+        # E6, or E6 and E7, of some of layer i's inputs; a bound of what comes out, in a block's.
         cdef Node* node = &self.nodes[i]
         cdef bint relu = p.fuses and i > 1 and self.nodes[i - 2].under_relu
         cdef int below = i - 2 if relu else i - 1  # the layer whose dy comes out

@@ -242,7 +242,7 @@ cdef class Descent(Passes):
             db = <char*>node.pointers[node.n_params + bias] + first * self.itemsize
             sums = self.bias_sums(task.p, i) if task.bounded else NULL
             at_once = self.own.sum_rows if task.bounded else 1
-            if self.rows == 1 and task.theta != NULL:
+            if self.rows == 1 and task.theta != NULL:  # then db need not stand in flat
                 db = <char*>delta
             elif sums == NULL:
                 self.own.column_sums(self.rows, rows, delta, node.n_out, at_once, db)

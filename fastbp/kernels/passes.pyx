@@ -3,6 +3,10 @@
 The chain goes row by row, so the batch is divided into blocks of rows, each of which runs through
 all of it on one thread. Of the first layers, where they have many weights for the batch, threads
 divide the outputs instead, and the inputs on the way back. Neither changes a bit.
+
+In a step and in a forward pass for its own sake denormal numbers count as zero, since some
+processors take ten times as long with them. Afterwards the thread has the caller's floating-point
+mode. What gives gradients, losses or y_hat to users runs in that mode.
 """
 
 from libc.stdint cimport int64_t
@@ -167,13 +171,13 @@ cdef class Passes(Chain):
             self.given[part] = self.share(part, n, unit) / <double>n
 
     cdef void affine_share(self, const Task* task, int part) noexcept nogil:
-        # E1 of a thread's share of the layer's outputs.
+        # E1, or E1 and E2, of a thread's share of the layer's outputs.
         cdef int64_t n_out = self.nodes[task.layer].n_out
         cdef int64_t first = self.share(part, n_out, 8)
         self.affine_outputs(task.p, task.layer, first, self.share(part + 1, n_out, 8) - first)
 
     cdef void upstream_share(self, const Task* task, int part) noexcept nogil:
-        # E6 of a thread's share of the layer's inputs.
+        # E6, or E6 and E7, of a thread's share of the layer's inputs.
         cdef int64_t n_in = self.nodes[task.layer].n_in
         cdef int64_t first = self.share(part, n_in, 16)
         self.upstream_inputs(task.p, task.layer, first, self.share(part + 1, n_in, 16) - first,

@@ -202,11 +202,12 @@ cdef class Steps:
                 if not 0 <= plan.classes[n] < n_out:
                     return NULL
             return <const char*>plan.classes
-        if not (plain(y, 2, plan.type_number) and cnp.PyArray_DIM(y, 1) == n_out
+        if not (plain(y, 2, plan.type_number) and cnp.PyArray_DIM(<cnp.ndarray>y, 1) == n_out
                 or n_out == 1 and plain(y, 1, plan.type_number)):
             return NULL
-        values = cnp.PyArray_BYTES(y)
-        if cnp.PyArray_DIM(y, 0) != rows or not isfinite(plan.own.largest(rows * n_out, values)):
+        values = cnp.PyArray_BYTES(<cnp.ndarray>y)
+        if (cnp.PyArray_DIM(<cnp.ndarray>y, 0) != rows
+                or not isfinite(plan.own.largest(rows * n_out, values))):
             return NULL
         if self.kind == BINARY:
             for n in range(rows * n_out):

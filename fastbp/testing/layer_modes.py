@@ -69,7 +69,7 @@ def infallible(layer: Layer) -> None:
             try:
                 with np.errstate(all="ignore"):
                     Run(case, x, dy, training=training).forward().backward()
-            except FastbpError as exc:
+            except (FastbpError, MemoryError) as exc:
                 raise AssertionError(f"{case}: FASTBP_INFALLIBLE, but failed: {exc}") from exc
 
 

@@ -1,8 +1,8 @@
 /* The products of a step for one example, which are bound by the traffic of W: E1, E6, E8, and E8
  * with the optimizer's step; for one type and one instruction set. */
 
-/* c (n,) = B a + bias, or + c; B (n, k), a (k,), bias (n,) or NULL: E1 for one example. Four inner
- * products at a time, each in two registers of partial sums. */
+/* c (n,) = max(B a + bias, least), or B a + c, NaN staying NaN; B (n, k), a (k,), bias (n,) or NULL: E1
+ * for one example. Four inner products at a time, each in two registers of partial sums. */
 static void IN(inner_products)(int64_t n, int64_t k, const real *a, const real *B, int64_t ldb,
                                const real *bias, real least, real *c, int add) {
     const real *start = add ? c : bias;
@@ -33,6 +33,7 @@ static void IN(inner_products)(int64_t n, int64_t k, const real *a, const real *
         }
         for (; p < k; p++)
             sum += a[p] * (IN(four)){row[0][p], row[1][p], row[2][p], row[3][p]};
+        sum += 0; /* products that underflow leave -0 */
         if (rows == 4) {
             if (start)
                 sum += *(const IN(four_mem) *)(start + i);

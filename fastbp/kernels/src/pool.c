@@ -269,7 +269,7 @@ void pool_run(int threads, int parts, const double *given, pool_task task, void 
         }
     }
     if (given && most == threads && parts == threads) {
-        int64_t spent[POOL_MOST];
+        int64_t spent[POOL_MOST]; /* side by side, as members are not */
         for (int i = 0; i < threads; i++)
             spent[i] = members[i].spent;
         speeds_learn(threads, given, spent);

@@ -1,5 +1,5 @@
 /* Neighbours on a machine slow one CPU down and then another, for milliseconds to seconds. Speeds are
- * relative: over the threads of a job they add up to what they did before. */
+ * relative: over the threads of a job they add up to what they did before, but for the limits below. */
 #include "speeds.h"
 
 #include <stdatomic.h>

@@ -6,8 +6,8 @@
 
 #pragma GCC visibility push(hidden)
 
-/* How a job's work had better be divided over its threads: thread t, the caller being 0, gets upto[t]
- * to upto[t + 1] of 1; upto (threads + 1,). */
+/* How a job's work had better be divided over its threads, as fast as each was of late: thread t, the
+ * caller being 0, gets upto[t] to upto[t + 1] of 1; upto (threads + 1,). */
 void speeds_shares(int threads, double *upto);
 
 /* Learn from a job of which thread t had given[t] to given[t + 1] and spent so many nanoseconds on it;

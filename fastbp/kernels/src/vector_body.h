@@ -4,6 +4,9 @@ typedef real IN(reg) __attribute__((vector_size(LANES * sizeof(real))));
 typedef real IN(mem) __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)),
                                     may_alias)); /* a register's worth anywhere in memory */
 typedef whole IN(lanes) __attribute__((vector_size(LANES * sizeof(real))));
+
+/* Four numbers: for double more than a register of the baseline, so that no function takes or returns
+ * them by value. */
 typedef real IN(four) __attribute__((vector_size(4 * sizeof(real))));
 typedef real IN(four_mem)
     __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
