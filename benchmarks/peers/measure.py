@@ -37,8 +37,8 @@ def measure(grid: str, options: argparse.Namespace) -> dict[str, Any]:
     for row in nets.ROWS[grid]:
         if options.only and row.name not in options.only:
             continue
-        if isinstance(row, nets.Row):
-            row = replace(row, activation=options.activation)
+        if options.activation != "relu":  # the targets of steps are for networks with ReLU
+            row = replace(row, activation=options.activation, ratio=None, fraction=None)
         rows.append(run(row))
         print(table.line(grid, rows[-1], names), flush=True)
     if grid == "step" and peak is not None:
