@@ -72,8 +72,8 @@ enum {
 #define SPAN 64                 /* of them marked in a word, and rows of B packed together then */
 #define CHUNK 256               /* outputs of E1, until they are complete */
 #define BLOCK_BYTES (512 << 10) /* of A, packed (block_body.h): half of an L2 cache of 1 MB */
-#define SKIP_ROWS 128           /* rows of A that share packed panels of B (zeros_body.h) */
-#define SKIP_MARKS 4096         /* words that mark, 64 numbers each */
+#define SKIP_ROWS 256           /* rows of A that share packed panels of B (zeros_body.h) */
+#define SKIP_MARKS 8192         /* words that mark, 64 numbers each */
 
 /* Which way a product goes: the crossovers, as measured. There is none to BLAS; kernels/product.pyx
  * has the figures. */
