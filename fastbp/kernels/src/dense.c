@@ -130,6 +130,7 @@ BEGIN_TARGET("arch=x86-64-v4,prfchw,prefer-vector-width=512")
 #define EDGES EDGES_8
 #define BYTES 64
 #define SKIP_UNIT 1
+#define SKIP_UNITS 8 /* which divide 256 columns, as 7 do not: steps take 0.95 of the time */
 #define ISA(name) name##_v4
 #include "dense_types.h"
 END_TARGET
@@ -144,6 +145,7 @@ BEGIN_TARGET("arch=x86-64-v3")
 #define EDGES EDGES_4
 #define BYTES 32
 #define SKIP_UNIT 2
+#define SKIP_UNITS 7
 #define ISA(name) name##_v3
 #include "dense_types.h"
 END_TARGET
@@ -156,6 +158,7 @@ END_TARGET
 #define EDGES EDGES_3
 #define BYTES 16
 #define SKIP_UNIT 2
+#define SKIP_UNITS 7
 #define ISA(name) name##_base
 #include "dense_types.h"
 

@@ -88,6 +88,7 @@ enum { ISA(sum_rows) = 16 % ROWS == 0 ? ROWS : 1 };
 #undef WIDEST_ROWS
 #undef WIDEST_EDGES
 #undef SKIP_UNIT
+#undef SKIP_UNITS
 #undef EDGES
 #undef ISA
 #undef FIRST_2

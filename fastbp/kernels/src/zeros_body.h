@@ -1,13 +1,12 @@
 /* C = A B where many numbers of A are 0, as a ReLU leaves them in h and delta and as images have
  * them: they are skipped. For one type and one instruction set.
  *
- * A row of C stays in up to SKIP_WIDE registers while those rows of B are added to it whose number
+ * A row of C stays in up to SKIP_UNITS times SKIP_UNIT registers while those rows of B are added to it whose number
  * in A is not 0: a bit for each number tells. So a number costs a load with each multiply-add, and
  * where few numbers are 0 tiles are as fast. An entry of C is added up in the same order as in a
  * tile, and what is left out, + 0 b, changes no bit where b is finite but the sign of a zero, which
  * no finished sum has: a panel of B that is not finite goes through tiles.
  */
-#define SKIP_UNITS 7 /* of SKIP_UNIT registers each, in a panel */
 #define SKIP_WIDE (SKIP_UNITS * SKIP_UNIT)
 #define UNIT (SKIP_UNIT * LANES)
 
@@ -122,6 +121,9 @@ MARKED(4)
 MARKED(5)
 MARKED(6)
 MARKED(7)
+#if SKIP_UNITS == 8
+MARKED(8)
+#endif
 #undef MARKED
 #undef FINISH
 #undef SOME
@@ -157,6 +159,9 @@ static int IN(marked_panel)(int64_t rows, int64_t width, int64_t wide, int64_t d
             CASE(5)
             CASE(6)
             CASE(7)
+#if SKIP_UNITS == 8
+            CASE(8)
+#endif
         }
 #undef CASE
     }
@@ -230,4 +235,3 @@ static int IN(skips)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_r
 }
 #undef UNIT
 #undef SKIP_WIDE
-#undef SKIP_UNITS
