@@ -1,11 +1,11 @@
 /* C = A B where many numbers of A are 0, as a ReLU leaves them in h and delta and as images have
  * them: they are skipped. For one type and one instruction set.
  *
- * A row of C stays in up to SKIP_UNITS times SKIP_UNIT registers while those rows of B are added to it whose number
- * in A is not 0: a bit for each number tells. So a number costs a load with each multiply-add, and
- * where few numbers are 0 tiles are as fast. An entry of C is added up in the same order as in a
- * tile, and what is left out, + 0 b, changes no bit where b is finite but the sign of a zero, which
- * no finished sum has: a panel of B that is not finite goes through tiles.
+ * A row of C stays in up to SKIP_UNITS times SKIP_UNIT registers while those rows of B are added to
+ * it whose number in A is not 0: a bit for each number tells. So a number costs a load with each
+ * multiply-add, and where few numbers are 0 tiles are as fast. An entry of C is added up in the same
+ * order as in a tile, and what is left out, + 0 b, changes no bit where b is finite but the sign of a
+ * zero, which no finished sum has: a panel of B that is not finite goes through tiles.
  */
 #define SKIP_WIDE (SKIP_UNITS * SKIP_UNIT)
 #define UNIT (SKIP_UNIT * LANES)
