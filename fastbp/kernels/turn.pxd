@@ -1,14 +1,22 @@
 from cpython.pythread cimport PyThread_type_lock
+from libc.stdint cimport uint64_t
+
+
+cdef struct Waiter:  # on the stack of the thread that waits
+    PyThread_type_lock gate
+    uint64_t thread
+    Waiter* behind
 
 
 cdef class Turn:
-    cdef PyThread_type_lock gate
-    cdef bint open
-    cdef long owner
+    cdef uint64_t owner
     cdef readonly int depth
-    cdef int waiting, forks
+    cdef int forks
+    cdef Waiter* first
+    cdef Waiter* last
 
+    cdef void after_fork(self) noexcept
     cdef bint take(self) except -1
     cdef void leave(self) noexcept
-    cdef bint wait(self) except -1
-    cdef bint start(self) except -1
+    cdef bint wait(self, uint64_t me) except -1
+    cdef void give_up(self, Waiter* own) noexcept
