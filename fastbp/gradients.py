@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -132,6 +133,7 @@ class Gradients:
         self._y, self._dy = [x, *plan.y], [input_gradient, *plan.dy]  # by layer boundary
         self._cache: dict[str, Array] = {}
         self._views: dict[str, Array] = {}
+        self._forming = threading.RLock()  # each quantity is formed once, whoever asks
 
         # boundary i lies before layer i: the input at 0, the network's output at the end
         L, last = len(layout.affine), len(layout.layers)
@@ -222,16 +224,21 @@ class Gradients:
     def _rows(self, what: str) -> Array:
         """One array with a row per example of the caller's batch, read-only, formed once."""
         if what not in self._cache:
-            array = self._form_rows(what)
-            if self._kept is not None:
-                whole = np.zeros((self._batch, *array.shape[1:]), array.dtype)
-                whole[self._kept] = array
-                array = whole
-            else:
-                array = array.view()
-            array.flags.writeable = False
-            self._cache[what] = array
+            with self._forming:
+                if what not in self._cache:
+                    self._cache[what] = self._formed_rows(what)
         return self._cache[what]
+
+    def _formed_rows(self, what: str) -> Array:
+        array = self._form_rows(what)
+        if self._kept is not None:
+            whole = np.zeros((self._batch, *array.shape[1:]), array.dtype)
+            whole[self._kept] = array
+            array = whole
+        else:
+            array = array.view()
+        array.flags.writeable = False
+        return array
 
     def _form_rows(self, what: str) -> Array:
         if what == "x":
@@ -272,10 +279,14 @@ class Gradients:
         return self._rows(f"dy {above}"), self._rows(f"y {below}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_views": dict.fromkeys(self._views)}  # views of a copy's own flat
+        with self._forming:  # views are of a copy's own flat
+            state = self.__dict__ | {"_views": dict.fromkeys(self._views)}
+        del state["_forming"]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._forming = threading.RLock()
         for name in state["_views"]:
             self._views[name] = self._view(name)
 
@@ -286,17 +297,22 @@ class Gradients:
     def _parameter(self, name: str) -> Array:
         """One parameter's gradient, formed on first use, as a view of flat."""
         if name not in self._views:
-            slot = self._layout.slots[name]
-            view = self._view(name)
-            delta, h = self._dy[slot.layer + 1], self._y[slot.layer]
-            assert delta is not None
-            assert h is not None
-            affine = self._layout.layers[slot.layer].affine
-            if affine and slot.key == "W":
-                outer_sum(delta, h, out=view)  # E8
-                if self._decay is not None:
-                    view += self._decay[slot.start : slot.stop].reshape(slot.shape)
-            elif affine:
-                bias_sum(delta, out=view)  # E9
-            self._views[name] = view
+            with self._forming:
+                if name not in self._views:
+                    self._views[name] = self._form_parameter(name)
         return self._views[name]
+
+    def _form_parameter(self, name: str) -> Array:
+        slot = self._layout.slots[name]
+        view = self._view(name)
+        delta, h = self._dy[slot.layer + 1], self._y[slot.layer]
+        assert delta is not None
+        assert h is not None
+        affine = self._layout.layers[slot.layer].affine
+        if affine and slot.key == "W":
+            outer_sum(delta, h, out=view)  # E8
+            if self._decay is not None:
+                view += self._decay[slot.start : slot.stop].reshape(slot.shape)
+        elif affine:
+            bias_sum(delta, out=view)  # E9
+        return view
