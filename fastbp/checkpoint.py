@@ -22,10 +22,12 @@ from fastbp.errors import (
     ConfigError,
     DtypeError,
     FastbpError,
+    OptimizerError,
     PluginError,
     ShapeError,
     UnknownNameError,
 )
+from fastbp.kernels.optimizer_state import restored
 from fastbp.layers import Layer
 from fastbp.losses import Loss
 from fastbp.optimizers import OptimizerState
@@ -50,6 +52,8 @@ def load_state_dict(network: Parameters, state: Mapping[str, Any]) -> None:
         )
     new = {}
     for name, array in arrays.items():
+        if not array.flags.writeable:
+            raise ConfigError(f"{name}: is a read-only array; wanted one to write to")
         value = checks.as_real(name, state[name])
         if value.shape != array.shape:
             raise ShapeError(f"{name}: got shape {value.shape}; wanted {array.shape}")
@@ -77,18 +81,32 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     arrays |= {f"buffer:{name}": array for name, array in network.buffers.items()}
     state = network.optimizer_state
     if state is not None:
+        check_state(network, state)
         header["optimizer"] = {
             "name": state.name,
             "constants": state.constants,
             "steps": state.steps,
-            "arrays": list(state.arrays),
+            "arrays": list(state._arrays),
         }
-        arrays |= {f"optimizer:{name}": array for name, array in state.arrays.items()}
+        arrays |= {f"optimizer:{name}": array for name, array in state._arrays.items()}
     try:
         text = json.dumps(header).encode()
     except (TypeError, ValueError) as exc:
         raise ConfigError(f"save: got a part with arguments that are not JSON ({exc})") from exc
     write_npz(path, {"header": np.frombuffer(text, np.uint8), **arrays})
+
+
+def check_state(network: Parameters, state: Any) -> None:
+    """A state of the optimizer that a file can keep: a user may have put anything in its place."""
+    if not isinstance(state, OptimizerState):
+        raise OptimizerError(f"optimizer_state: got {state!r}; wanted an OptimizerState or None")
+    for slot, array in state._arrays.items():
+        where = f"optimizer_state.arrays[{slot!r}]"
+        try:
+            checks.operand(where, array, network.flat.shape, network.dtype)
+            checks.finite(where, array)
+        except FastbpError as exc:
+            raise OptimizerError(str(exc)) from exc
 
 
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:
@@ -145,7 +163,7 @@ def _network(file: zipfile.ZipFile, parts: Mapping[str, Any]) -> dict[str, Any]:
     if optimizer is not None:
         arrays = {name: _member(file, f"optimizer:{name}") for name in optimizer["arrays"]}
         steps = checks.integer("steps", optimizer["steps"], low=0)
-        state = OptimizerState(optimizer["name"], optimizer["constants"], steps, arrays)
+        state = restored(optimizer["name"], optimizer["constants"], steps, arrays)
     rng = np.random.Generator(np.random.PCG64())
     rng.bit_generator.state = header["rng"]
     names = [name.removesuffix(".npy") for name in file.namelist()]

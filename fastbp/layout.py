@@ -174,6 +174,8 @@ class Named(Mapping[str, Array]):
             new = checks.as_real(name, value)
             if new.shape != array.shape:
                 raise ShapeError(f"{name}: got shape {new.shape}; wanted {array.shape}")
+            if not array.flags.writeable:
+                raise ConfigError(f"{name}: is a read-only array; wanted one to write to")
             array[...] = checks.cast(name, new, array.dtype)
 
     def __iter__(self) -> Iterator[str]:

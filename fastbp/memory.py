@@ -38,3 +38,12 @@ def arena(
 def zeros(n: int, dtype: np.dtype[Any]) -> Array:
     """A vector of n zeros."""
     return arena([(n,)], dtype, np.zeros)[0]
+
+
+def aligned(array: Array) -> Array:
+    """The vector, or a copy of it that starts on a cache line."""
+    if array.ctypes.data % LINE == 0 or array.ndim != 1:
+        return array
+    copy = arena([array.shape], array.dtype)[0]
+    copy[...] = array
+    return copy

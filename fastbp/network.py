@@ -400,7 +400,7 @@ class Network(Inference):
         self, batch: Batch, scale: float, optimizer: Optimizer, threads: int | None = None
     ) -> float:
         with self._turn(threads):
-            return trainer.update(self, batch, scale, optimizer)
+            return self._make_step(batch, scale, optimizer)
 
 
 def load(path: str | os.PathLike[str], *, parts: Mapping[str, type[Any]] | None = None) -> Network:
@@ -458,7 +458,7 @@ def load(path: str | os.PathLike[str], *, parts: Mapping[str, type[Any]] | None 
     network = Network.__new__(Network)
     try:
         layout = Layout(stored["n_in"], stored["layers"], stored["dtype"])
-        vectors = [flat, *(state.arrays.values() if state is not None else [])]
+        vectors = [flat, *(state._arrays.values() if state is not None else [])]
         for vector in vectors:  # before anything of the size that the header claims is made
             checks.operand("flat", vector, (layout.size,), layout.dtype)
         network._assemble(layout, stored["loss"], stored["l2"])

@@ -24,8 +24,8 @@ LARGEST = 2**48  # parameters: beyond any memory, and still safe to multiply by 
 class Parameters(Steps):
     """A structure and its numbers; the part of :class:`fastbp.Network` that computes nothing."""
 
-    params: Named
-    buffers: Named
+    _params: Named
+    _buffer_views: Named
     _rng: np.random.Generator
 
     def _assemble(self, layout: Layout, loss: Loss, l2: float) -> None:
@@ -47,10 +47,10 @@ class Parameters(Steps):
         self._flat, self._buffers = flat, buffers
         self._views = self._layout.views(flat)
         slots = self._layout.slots
-        self.params = Named(
+        self._params = Named(
             "params", {name: self._views[s.layer][s.key] for name, s in slots.items()}
         )
-        self.buffers = Named(
+        self._buffer_views = Named(
             "buffers",
             {
                 f"{name}.{key}": array
@@ -109,6 +109,23 @@ class Parameters(Steps):
     def l2(self) -> float:
         """λ of the term λ Σ ‖W_k‖²."""
         return self._l2
+
+    @property
+    def params(self) -> Named:
+        """Writable views of all parameters by name."""
+        return self._params
+
+    @params.setter
+    def params(self, value: Any) -> None:
+        raise ConfigError(
+            f"net.params: got a {type(value).__name__} in its place; wanted its arrays written: "
+            'net.params["dense1.W"] = W, or net.load_state_dict(...) for all of them'
+        )
+
+    @property
+    def buffers(self) -> Named:
+        """Writable arrays that layers keep beside the parameters, by name."""
+        return self._buffer_views
 
     @property
     def flat(self) -> Array:
@@ -187,16 +204,32 @@ class Parameters(Steps):
         >>> bool(net.flat.any())
         True
         """
-        with self._lock:
-            return copy.deepcopy(self)
+        twin = type(self).__new__(type(self))
+        twin.__setstate__(self.__getstate__())
+        return twin
+
+    __copy__ = copy  # what copy.copy makes would else share generator and optimizer state
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        keep = ("_layout", "_loss", "_l2", "_flat", "_buffers", "_rng", "_seed", "optimizer_state")
-        return {name: getattr(self, name) for name in keep}
+        """All that it is, of one moment: no thread takes a step meanwhile."""
+        with self._lock:
+            flat = memory.arena([self._flat.shape], self._flat.dtype)[0]
+            flat[:] = self._flat
+            return {
+                "_layout": self._layout,
+                "_loss": self._loss,
+                "_l2": self._l2,
+                "_flat": flat,
+                "_buffers": copy.deepcopy(self._buffers),
+                "_rng": copy.deepcopy(self._rng),
+                "_seed": self._seed,
+                "optimizer_state": copy.deepcopy(self.optimizer_state),
+            }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
-        flat = memory.zeros(state["_flat"].size, state["_flat"].dtype)
-        flat[:] = state["_flat"]
-        self._bind(flat, state["_buffers"])
+        self._bind(memory.aligned(state["_flat"]), state["_buffers"])

@@ -11,6 +11,8 @@ import functools
 import inspect
 from typing import Any
 
+import numpy as np
+
 
 class _Frozen(type):
     """Seals each instance once its constructor, however deep its inheritance, has returned."""
@@ -58,7 +60,7 @@ class Part(metaclass=_Frozen):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Part) or type(other) is not type(self):
             return NotImplemented
-        return self.config() == other.config()
+        return equal(self.config(), other.config())
 
     def __hash__(self) -> int:
         return hash(type(self))  # arguments may be lists, and 2 == 2.0 must hash alike
@@ -72,6 +74,18 @@ class Part(metaclass=_Frozen):
     def __delattr__(self, name: str) -> None:
         kind = type(self).__name__
         raise AttributeError(f"{kind}.{name}: a {kind} does not change; make a new one")
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two configurations are equal, arrays in them too, which compare entry by entry."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and type(one) is type(other):
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(equal(*pair) for pair in pairs)
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    return bool(one == other)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from fastbp import checks, memory, plugins
 from fastbp.batch import Batch, generator
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, FastbpError, NonFiniteError
-from fastbp.optimizers import Optimizer, OptimizerState
+from fastbp.optimizers import Optimizer
 from fastbp.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -49,55 +49,6 @@ class History:
     seconds: list[float] = field(default_factory=list)
 
 
-def update(network: Network, batch: Batch, scale: float, optimizer: Optimizer) -> float:
-    """One step on checked rows: the loss before it. Where it raises, nothing has changed."""
-    state = optimizer.state_for(network.flat, network.optimizer_state)
-    before = {name: array.copy() for name, array in network.buffers.items()}
-    batch.row_scale(scale, network.dtype)
-    plan = network._plan_for(len(batch.x))
-    rule = _rule(optimizer)
-    try:
-        value = plan.train(
-            batch.x, batch.targets, batch.weight, scale, l2=network.l2, rule=rule,
-            slots=[state.arrays[slot] for slot in optimizer.slots], t=state.steps + 1,
-            rows=batch.kept,
-        )  # fmt: skip
-        if rule is None:
-            _update_in_python(network, optimizer, plan.flat, state)
-    except BaseException:
-        for name, array in before.items():
-            network.buffers[name][...] = array
-        raise
-    state.steps += 1
-    network.optimizer_state = state
-    network._remember(optimizer, state, rule)
-    return value
-
-
-def _rule(optimizer: Optimizer) -> tuple[Any, ...] | None:
-    """The update that the plan knows, unless a subclass has written an `update` of its own."""
-    for cls in type(optimizer).__mro__:
-        if "rule" in vars(cls):
-            return optimizer.rule()
-        if "update" in vars(cls):
-            return None
-    return None
-
-
-def _update_in_python(
-    network: Network, optimizer: Optimizer, grad: Array, state: OptimizerState
-) -> None:
-    """An update by anybody's Python: where it raises, parameters and state are put back."""
-    arrays = [network.flat, *state.arrays.values()]
-    before = [array.copy() for array in arrays]
-    try:
-        optimizer.update(network.flat, grad, state)
-    except BaseException:
-        for array, kept in zip(arrays, before, strict=True):
-            array[...] = kept
-        raise
-
-
 def check_optimizer(optimizer: Any) -> Optimizer:
     """An instance of an optimizer, not its class."""
     if not isinstance(optimizer, Optimizer):
@@ -123,6 +74,7 @@ def fit(
 ) -> History:
     """See :meth:`fastbp.Network.fit`."""
     check_optimizer(optimizer).state_for(network.flat, network.optimizer_state)
+    optimizer.rule_for(network.dtype)
     epochs = checks.integer("epochs", epochs, low=1)
     batch_size = checks.integer("batch_size", batch_size, low=1)
     checks.boolean("shuffle", shuffle)
@@ -142,7 +94,7 @@ def fit(
         for epoch in range(1, epochs + 1):
             started, running = time.perf_counter(), 0.0
             if shuffle:
-                order = order_rng.permutation(N)
+                order = _order(order_rng, N)
             step = 0
             while step < steps:
                 interrupted()
@@ -185,6 +137,19 @@ def fit(
                 if any([callback(network, history) for callback in callbacks]):
                     break
     return history
+
+
+def _order(rng: np.random.Generator, N: int) -> Array:
+    """A new order of N rows; a generator of somebody's own may draw anything."""
+    order: Any = rng.permutation(N)
+    if type(rng) is np.random.Generator:
+        return order
+    if not isinstance(order, np.ndarray) or order.shape != (N,) or order.dtype.kind not in "iu":
+        got = f"{order.dtype} {order.shape}" if isinstance(order, np.ndarray) else repr(order)
+        raise ConfigError(f"rng: its permutation({N}) gave {got}; wanted {N} whole numbers")
+    if not np.array_equal(np.sort(order), np.arange(N)):
+        raise ConfigError(f"rng: its permutation({N}) gave no order of 0..{N - 1}")
+    return np.require(order, np.int64, ["C", "A"])
 
 
 def _placed(error: Exception, epoch: int, step: int) -> Exception:

@@ -39,6 +39,7 @@ cdef enum Stage:
     OUTPUT  # what the host makes of the losses
     BACKWARD
     GRADIENT  # whether it is finite
+    UPDATE  # whether what it makes is finite
     DONE
 
 cdef struct Pass:  # one run of the chain

@@ -3,8 +3,8 @@ from typing import Any
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
-from fastbp.kernels.passes import Passes
+from fastbp.kernels.updates import Updates
 
 @disjoint_base
-class Descent(Passes):
+class Descent(Updates):
     flat: NDArray[Any]

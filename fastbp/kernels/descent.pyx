@@ -1,4 +1,4 @@
-"""E8, E9 and the optimizer's step, after the chain: sums over the batch.
+"""E8, E9 and the step along them, after the chain: sums over the batch.
 
 Threads divide the rows of their results, which changes no bit.
 """
@@ -8,28 +8,20 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastbp.kernels.chain cimport (
-    DONE, GRADIENT, OUTPUT, Node, Pass, Stage, fpmode_flush, fpmode_set,
+    DONE, GRADIENT, OUTPUT, UPDATE, Node, Pass, Stage, fpmode_flush, fpmode_set,
 )
-from fastbp.kernels.passes cimport Passes
 from fastbp.kernels.product cimport ADAM_DEPTH, RULE_ADAM, RULE_NONE, STEP_DEPTH, update_rule
 from fastbp.kernels.threads cimport c_pool_run
+from fastbp.kernels.updates cimport Updates, limit_follow, limit_of_d
 from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
-
-# A gradient whose entries are surely below this is finite, whatever the order of its sums.
-cdef double[2] BOUND = [1e37, 1e306]
 
 
 cdef void run_weight_gradients(void* context, int part) noexcept nogil:
     cdef StepTask* task = <StepTask*>context
-    (<Descent>task.descent).weight_gradients_of(task, part)
+    (<Descent>task.steps).weight_gradients_of(task, part)
 
 
-cdef void run_update(void* context, int part) noexcept nogil:
-    cdef StepTask* task = <StepTask*>context
-    (<Descent>task.descent).update_of(task, part)
-
-
-cdef class Descent(Passes):
+cdef class Descent(Updates):
     cdef int c_chain(self, Pass* p) noexcept nogil:
         # E1 to E9, p.value being the loss.
         cdef int code = self.c_rows(p)
@@ -47,17 +39,18 @@ cdef class Descent(Passes):
     cdef void form_gradients(self, Pass* p) noexcept nogil:
         # E8 and E9 of fastbp's own dense layers, into flat.
         cdef StepTask task
-        task.descent, task.p, task.theta, task.bounded = <void*>self, p, NULL, False
+        task.steps, task.p, task.theta, task.bounded = <void*>self, p, NULL, False
         self.weight_gradients(&task)
 
     cdef int c_step(
-            self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
+            self, Pass* p, char* theta, double l2, const update_rule* rule,
+            slot_bounds* slots) noexcept nogil:
         # The whole step, with denormals as zero.
         cdef Stage stage
         cdef double value
         cdef int code
         p.mode, p.flushes, p.fuses = fpmode_flush(), True, self.in_c
-        code = self.flushed_step(p, theta, l2, rule)
+        code = self.flushed_step(p, theta, l2, rule, slots)
         if code == FASTBP_NON_FINITE and p.fuses and (p.stage == OUTPUT or p.stage == GRADIENT):
             # once more, to leave every array behind in which it may have begun
             stage, value, p.fuses = p.stage, p.value, False
@@ -69,12 +62,14 @@ cdef class Descent(Passes):
         return code
 
     cdef int flushed_step(
-            self, Pass* p, char* theta, double l2, const update_rule* rule) noexcept nogil:
+            self, Pass* p, char* theta, double l2, const update_rule* rule,
+            slot_bounds* slots) noexcept nogil:
         # E1 to E9 and the optimizer's step. Weights step along E8 without its being formed, where
         # that pays and nothing can fail any more. What has no bound, or is formed and less than
         # what bounds it, is looked at before the step, which comes last. Without a rule the
         # gradient is left in flat.
         cdef StepTask task
+        cdef double penalty, limit = -1
         cdef bint good, along
         cdef int code
         along = (rule.kind != RULE_NONE and self.apart(p.x, rule)
@@ -83,13 +78,15 @@ cdef class Descent(Passes):
         code = self.c_chain(p)
         if code != FASTBP_OK:
             return code
-        p.value += self.c_l2(theta, l2, NULL)
+        penalty = self.c_l2(theta, l2, NULL)
+        p.value += penalty
         p.stage = GRADIENT
         if not isfinite(p.value):
             return FASTBP_NON_FINITE
-        good = (rule.kind != RULE_NONE and self.decay_bounded(rule, l2)
-                and (not p.measures or self.bounded(p)))
-        task.descent, task.p, task.theta, task.bounded = <void*>self, p, NULL, good
+        if rule.kind != RULE_NONE:
+            limit = self.limit(rule, l2, penalty / l2 if l2 else 0, slots)
+        good = limit > 0 and (not p.measures or self.bounded(p, limit))
+        task.steps, task.p, task.theta, task.bounded = <void*>self, p, NULL, good
         memcpy(&task.rule, rule, sizeof(update_rule))
         memcpy(&task.decayed, rule, sizeof(update_rule))
         if good and along:
@@ -98,10 +95,11 @@ cdef class Descent(Passes):
             task.decayed.decay += 2 * l2
             self.weight_gradients(&task)
             self.update(&task, 0, self.size, True)
+            limit_follow(rule, limit_of_d(rule, self.type, slots), slots)
             return FASTBP_OK
         self.weight_gradients(&task)
         if good and not p.measures:
-            good = self.own.bound(self.size, self.gradient) < BOUND[self.type]
+            good = self.own.bound(self.size, self.gradient) < limit
             if not good:  # perhaps by E9's sums alone, which are in double now
                 task.bounded = False
                 self.weight_gradients(&task)
@@ -114,11 +112,12 @@ cdef class Descent(Passes):
         p.stage = DONE
         if rule.kind == RULE_NONE:
             return FASTBP_OK
+        if not good:
+            p.stage = UPDATE
+            return self.update_copies(&task, slots)
         task.theta = theta
-        if self.threads > 1:
-            c_pool_run(self.threads, self.threads, NULL, run_update, &task)
-        else:
-            self.update(&task, 0, self.size, False)
+        self.update_all(&task)
+        limit_follow(rule, limit_of_d(rule, self.type, slots), slots)
         return FASTBP_OK
 
     # Sums over the batch, and the step
@@ -143,22 +142,11 @@ cdef class Descent(Passes):
                 width += self.nodes[i].n_in + self.nodes[i].n_out
         return self.rows * width < self.size
 
-    cdef bint decay_bounded(self, const update_rule* rule, double l2) noexcept nogil:
-        # Whether nothing overflows by the factor of W that decay and l2 make together.
-        cdef Node* node
-        cdef int i
-        for i in range(self.count if l2 != 0 else 0):
-            node = &self.nodes[i]
-            if node.affine and not 2 * l2 * self.own.bound(
-                    node.sizes[node.weight], node.pointers[node.weight]) < BOUND[self.type]:
-                return False
-        return rule.decay + 2 * l2 < BOUND[self.type]
-
-    cdef bint bounded(self, const Pass* p) noexcept nogil:
-        # Whether every entry of the gradient is finite, those of E8, E9 by a bound: |Σ_n delta h|
-        # is at most rows max|delta| max|h|. NaN compares as False. What was measured by blocks and
-        # shares is more than these maxima, by how much hangs on the threads; so they decide, where
-        # that is not enough.
+    cdef bint bounded(self, const Pass* p, double limit) noexcept nogil:
+        # Whether every entry of the gradient is below the limit, those of E8, E9 by a bound:
+        # |Σ_n delta h| is at most rows max|delta| max|h|. NaN compares as False. What was measured
+        # by blocks and shares is more than these maxima, by how much hangs on the threads; so they
+        # decide, where that is not enough.
         cdef Node* node
         cdef double h, delta
         cdef int i, j
@@ -169,19 +157,19 @@ cdef class Descent(Passes):
                 for j in range(self.n_blocks):
                     h += self.blocks[j].bounds[2 * i]
                     delta += self.blocks[j].bounds[2 * i + 1]
-                if delta * self.rows * (1 + h) < BOUND[self.type] / 2:
+                if delta * self.rows * (1 + h) < limit / 2:
                     continue
                 h = p.largest_x
                 if i > 0 or not isfinite(h):
                     h = self.own.largest(
                         self.rows * node.n_in, <const char*>self.nodes[i - 1].y if i else p.x)
                 delta = self.own.largest(self.rows * node.n_out, node.dy)
-                if not delta * self.rows * (1 + h) < BOUND[self.type]:
+                if not delta * self.rows * (1 + h) < limit:
                     return False
                 continue
             for j in range(node.n_params):
                 if not (self.own.bound(node.sizes[j], node.pointers[node.n_params + j])
-                        < BOUND[self.type]):
+                        < limit):
                     return False
         return True
 
@@ -214,10 +202,6 @@ cdef class Descent(Passes):
             rows = self.share(part + 1, self.nodes[i].n_out, 8) - first
             if self.nodes[i].dense and rows > 0:
                 self.weight_gradient(task, i, first, rows)
-
-    cdef void update_of(self, const StepTask* task, int part) noexcept nogil:
-        self.update(task, self.share(part, self.size, 16), self.share(part + 1, self.size, 16),
-                    False)
 
     cdef void weight_gradient(
             self, const StepTask* task, int i, int64_t first, int64_t rows) noexcept nogil:
@@ -254,32 +238,6 @@ cdef class Descent(Passes):
                 self.own.update(
                     rows, task.theta + (node.offsets[bias] + first) * self.itemsize, db,
                     &task.rule)
-
-    cdef void update(
-            self, const StepTask* task, int64_t first, int64_t last, bint others) noexcept nogil:
-        # The optimizer's step of parameters first to last, or of those in other layers than dense.
-        cdef Node* node
-        cdef int64_t start, stop
-        cdef int i, j
-        if not others and task.decayed.decay == task.rule.decay:
-            self.update_some(task, first, last, &task.rule)
-            return
-        for i in range(self.count):
-            node = &self.nodes[i]
-            for j in range(0 if others and node.dense else node.n_params):
-                start = max(first, node.offsets[j])
-                stop = min(last, node.offsets[j] + node.sizes[j])
-                if node.affine and j == node.weight:
-                    self.update_some(task, start, stop, &task.decayed)
-                else:
-                    self.update_some(task, start, stop, &task.rule)
-
-    cdef void update_some(
-            self, const StepTask* task, int64_t start, int64_t stop,
-            const update_rule* rule) noexcept nogil:
-        if start < stop:
-            self.own.update(stop - start, task.theta + start * self.itemsize,
-                            self.gradient + start * self.itemsize, rule)
 
     cdef double c_l2(self, const char* theta, double l2, char* g) noexcept nogil:
         # l2 Σ W² over every W of an affine layer, whose gradient 2 l2 W is added to g, if given.

@@ -61,3 +61,13 @@ def of_gradient(
             culprit = f"; the first NaN or infinity came out of {labels[i]}"
             break
     return NonFiniteError(f"gradient: became NaN or infinite; wanted finite numbers{culprit}")
+
+
+def of_update(layout: Any, entry: int) -> NonFiniteError:
+    """The error for an optimizer's step that would have made a number NaN or infinite."""
+    name = next(name for name, slot in layout.slots.items() if slot.start <= entry < slot.stop)
+    return NonFiniteError(
+        f"update: would make an entry of {name}, or of the optimizer's state for it, NaN or "
+        "infinite; nothing has changed; a smaller learning rate or numbers on a smaller scale "
+        "may help"
+    )

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -37,19 +36,6 @@ class Plan(Buffers):
         training: bool = False,
         input_gradient: NDArray[Any] | None = None,
         factors_only: bool = False,
-        rows: NDArray[Any] | None = None,
-    ) -> float: ...
-    def train(
-        self,
-        x: NDArray[Any],
-        targets: NDArray[Any],
-        weight: NDArray[np.float64] | None,
-        scale: float,
-        *,
-        l2: float = 0.0,
-        rule: tuple[Any, ...] | None = None,
-        slots: Sequence[NDArray[Any]] = (),
-        t: int = 1,
         rows: NDArray[Any] | None = None,
     ) -> float: ...
     def add_l2(self, l2: float) -> float: ...

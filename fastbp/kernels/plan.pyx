@@ -4,18 +4,18 @@ Everything handed to a plan has been checked.
 """
 
 cimport cython
-from libc.math cimport INFINITY, NAN, isfinite
+from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t
 
 from fastbp.errors import NonFiniteError
 from fastbp.kernels import failures
 
 from fastbp.kernels.buffers cimport Buffers
-from fastbp.kernels.chain cimport GRADIENT, MESSAGE_SIZE, OUTPUT, Block, Pass, Stage
+from fastbp.kernels.chain cimport GRADIENT, MESSAGE_SIZE, OUTPUT, UPDATE, Block, Pass, Stage
 from fastbp.kernels.host cimport pointer
-from fastbp.kernels.product cimport update_rule
-from fastbp.kernels.update cimport make_rule
-from fastbp.plugin cimport FASTBP_CLASSES, FASTBP_OK, FASTBP_VALUES, fastbp_call
+from fastbp.plugin cimport (
+    FASTBP_CLASSES, FASTBP_NO_MEMORY, FASTBP_OK, FASTBP_VALUES, fastbp_call,
+)
 
 
 @cython.final
@@ -126,32 +126,6 @@ cdef class Plan(Buffers):
             self._raise_at(code, p.stage, rows, p.value)
         return p.value
 
-    def train(
-            self, x, targets, weight, double scale, *, double l2=0.0, rule=None, slots=(),
-            int64_t t=1, rows=None):
-        """One training step at the parameters bound: returns the loss before it, l2 included.
-
-        The update follows `rule`, (name, constants...), on the optimizer's arrays `slots` as its
-        t-th. Without a rule the gradient is left in `flat`. Where the loss or the gradient is not
-        finite, nothing is updated.
-        """
-        cdef Pass p
-        cdef update_rule u = make_rule(rule, t)
-        cdef int code
-        cdef char* theta = <char*>pointer(self._theta)
-        self._start(&p, x, targets, weight, scale, True, None)
-        u.theta = theta
-        p.largest_x = INFINITY
-        if len(slots) > 0:
-            u.m = pointer(slots[0])
-        if len(slots) > 1:
-            u.v = pointer(slots[1])
-        with nogil:
-            code = self.c_step(&p, theta, l2, &u)
-        if code:
-            self._raise_at(code, p.stage, rows, p.value)
-        return p.value
-
     def add_l2(self, double l2):
         """Add the gradient of l2 Σ ‖W_k‖² to flat, and return that term."""
         if l2 == 0 or not self.flat.size:
@@ -192,6 +166,10 @@ cdef class Plan(Buffers):
 
     def _raise_at(self, int code, Stage stage, rows, double value):
         self._see()
+        if stage == UPDATE and code == FASTBP_NO_MEMORY:
+            raise MemoryError("no room to make the optimizer's step on copies")
+        if stage == UPDATE:
+            raise failures.of_update(self.layout, self.spoilt_at)
         if stage == GRADIENT and not isfinite(value):
             raise NonFiniteError(f"loss: became {value}; a smaller learning rate may help")
         if stage == GRADIENT:

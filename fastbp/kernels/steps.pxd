@@ -1,12 +1,9 @@
 from libc.stdint cimport int64_t, uint64_t
 
+from fastbp.kernels.optimizer_state cimport OptimizerState
 from fastbp.kernels.plan cimport Plan
 from fastbp.kernels.product cimport update_rule
 from fastbp.kernels.turn cimport Turn
-
-cdef class OptimizerState:
-    cdef public object name, constants, arrays
-    cdef public int64_t steps
 
 cdef enum Targets:
     CAREFUL  # only the loss knows what they are
@@ -22,10 +19,11 @@ cdef class Steps:
     cdef public uint64_t _seed
     cdef Targets kind
     # What the last step was made with
-    cdef object optimizer, bound_flat, slots, slot_arrays
+    cdef object optimizer, bound_flat, slots, slot_arrays, written
     cdef OptimizerState state
     cdef update_rule rule
 
+    cdef int update_in_python(self, optimizer, OptimizerState state) except -1
     cdef bint still_bound(self, optimizer, int depth) except -1
     cdef bint take_step(self, X, y, bint locked, double* value) except -1
     cdef const char* targets_of(self, y, int64_t rows) except? NULL

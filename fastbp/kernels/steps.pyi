@@ -4,23 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
+from fastbp.kernels.optimizer_state import OptimizerState
 from fastbp.kernels.plan import Plan
 from fastbp.kernels.turn import Turn
-
-@disjoint_base
-class OptimizerState:
-    name: str
-    constants: dict[str, Any]
-    steps: int
-    arrays: dict[str, NDArray[Any]]
-
-    def __init__(
-        self,
-        name: str,
-        constants: dict[str, Any],
-        steps: int = 0,
-        arrays: dict[str, NDArray[Any]] | None = None,
-    ) -> None: ...
 
 @disjoint_base
 class Steps:
@@ -41,9 +27,7 @@ class Steps:
         sample_weight: Any = None,
         threads: int | None = None,
     ) -> float: ...
-    def _remember(
-        self, optimizer: Any, state: OptimizerState, rule: tuple[Any, ...] | None
-    ) -> None: ...
+    def _make_step(self, batch: Any, scale: float, optimizer: Any) -> float: ...
     def _run_epoch(
         self,
         optimizer: Any,

@@ -13,8 +13,12 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import numpy as np
 
+from fastbp.errors import ConfigError
+from fastbp.kernels import failures
+
 from fastbp.kernels.chain cimport Pass
 from fastbp.kernels.host cimport pointer
+from fastbp.kernels.optimizer_state cimport OptimizerState
 from fastbp.kernels.plan cimport start_pass
 from fastbp.kernels.update cimport count_step, make_rule
 from fastbp.plugin cimport FASTBP_CLASSES, FASTBP_OK, FASTBP_VALUES
@@ -31,33 +35,6 @@ cdef extern from "Python.h":
 # Multiply-adds of a step below which letting go of Python's lock would cost more than it gives, and
 # below which it is kept if there is no other thread to give it to: some 50 us.
 cdef int64_t SMALL = 100_000, MIDDLING = 1_000_000
-
-
-cdef class OptimizerState:
-    """The optimizer's memory, owned by the network and saved with it.
-
-    Attributes
-    ----------
-    name : str
-        Class name of the optimizer, e.g. ``"Adam"``.
-    constants : dict of str to float or bool
-        Its configuration without the learning rate, which may change from call to call.
-    steps : int
-        Updates made so far.
-    arrays : dict of str to ndarray
-        Flat arrays in the layout of ``net.flat`` (momentum; first and second moment).
-    """
-
-    def __init__(self, name, constants, int64_t steps=0, arrays=None):
-        self.name, self.constants, self.steps = name, constants, steps
-        self.arrays = {} if arrays is None else arrays
-
-    def __repr__(self):
-        return (f"OptimizerState(name={self.name!r}, constants={self.constants!r}, "
-                f"steps={self.steps!r}, arrays={self.arrays!r})")
-
-    def __reduce__(self):
-        return OptimizerState, (self.name, self.constants, self.steps, self.arrays)
 
 
 cdef class Steps:
@@ -148,30 +125,86 @@ cdef class Steps:
         self.run(x, largest_x, targets, rows, locked, value)
         return True
 
-    def _remember(self, optimizer, OptimizerState state, rule):
-        """Step by this rule of the optimizer's from now on, on this state's arrays."""
-        self.optimizer = None
-        if rule is None:
-            return
-        self.rule = make_rule(rule, state.steps + 1)
-        self.slots = tuple(optimizer.slots)
-        self.slot_arrays = [state.arrays[slot] for slot in self.slots]
-        self.rule.theta = pointer(self._flat)
-        self.rule.m = pointer(self.slot_arrays[0]) if len(self.slots) > 0 else NULL
-        self.rule.v = pointer(self.slot_arrays[1]) if len(self.slots) > 1 else NULL
-        self.bound_flat, self.state, self.optimizer = self._flat, state, optimizer
+    def _make_step(self, batch, double scale, optimizer):
+        """One step on checked rows: the loss before it. Where it raises, nothing has changed.
+
+        The network's lock is taken. From the update on nothing here runs Python or asks for memory,
+        so that Ctrl-C comes before all of it or after.
+        """
+        cdef OptimizerState state = optimizer.state_for(self._flat, self.optimizer_state)
+        cdef Plan plan
+        cdef Pass p
+        cdef update_rule made
+        cdef double l2 = self._l2
+        cdef int code
+        rule = optimizer.rule_for(self._flat.dtype)
+        slots = tuple(optimizer.slots)
+        slot_arrays = [state._arrays[slot] for slot in slots]
+        written = [self._flat, *[a for arrays in self._views for a in arrays.values()], *slot_arrays]
+        for array in written:
+            if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>array):
+                raise ConfigError(
+                    "net.flat, net.params: got a read-only array; wanted ones that can be written to")
+        batch.row_scale(scale, self._flat.dtype)
+        plan = self._plan_for(len(batch.x))
+        plan._start(&p, batch.x, batch.targets, batch.weight, scale, True, None)
+        p.largest_x = INFINITY
+        made = make_rule(rule, state._steps + 1)
+        made.theta = pointer(self._flat)
+        made.m = pointer(slot_arrays[0]) if rule is not None and len(slots) > 0 else NULL
+        made.v = pointer(slot_arrays[1]) if rule is not None and len(slots) > 1 else NULL
+        before = [(array, array.copy()) for arrays in self._buffers for array in arrays.values()]
+        try:
+            with nogil:
+                code = plan.c_step(&p, <char*>made.theta, l2, &made, &state.bounds)
+            if code != FASTBP_OK:
+                plan._raise_at(code, p.stage, batch.kept, p.value)
+            if rule is None:
+                self.update_in_python(optimizer, state)
+        except BaseException:
+            for array, kept in before:
+                array[...] = kept
+            raise
+        state._steps += 1
+        self.optimizer_state = state
+        self.optimizer = None if rule is None else optimizer
+        self.bound_flat, self.state, self.rule = self._flat, state, made
+        self.slots, self.slot_arrays, self.written = slots, slot_arrays, written
+        return p.value
+
+    cdef int update_in_python(self, optimizer, OptimizerState state) except -1:
+        # An update by anybody's Python: where it raises, or makes a number NaN or infinite,
+        # parameters and state are put back.
+        cdef Plan plan = self._plan
+        cdef int64_t steps = state._steps
+        arrays = dict(state._arrays)
+        before = [(array, array.copy()) for array in (self._flat, *arrays.values())]
+        try:
+            optimizer.update(self._flat, plan.flat, state)
+            optimizer.check_state(self._flat, state)
+            for array, kept in before:
+                plan.spoilt_at = plan.spoilt(<char*>pointer(array), <char*>pointer(kept))
+                if plan.spoilt_at >= 0:
+                    raise failures.of_update(plan.layout, plan.spoilt_at)
+        except BaseException:
+            state._arrays = arrays
+            for array, kept in before:
+                array[...] = kept
+            raise
+        finally:
+            state._steps = steps
+            state.forget_bounds()
+        return 0
 
     cdef bint still_bound(self, optimizer, int depth) except -1:
         # Whether this is the optimizer of the last step, and nothing that it works on was replaced,
-        # and whether the lock was taken as often as the caller says. Nothing that may let another
-        # thread run comes after the comparison of the optimizers.
+        # or may not be written, and whether the lock was taken as often as the caller says. Nothing
+        # that may let another thread run comes after the comparison of the optimizers.
         cdef Plan plan
         cdef int i
         if self.optimizer is None:
             return False
-        if optimizer is not self.optimizer and (
-                type(optimizer) is not type(self.optimizer)
-                or optimizer.__dict__ != self.optimizer.__dict__):
+        if optimizer is not self.optimizer and not alike(optimizer, self.optimizer):
             return False
         plan = self._plan
         if (plan is None or self.optimizer is None or self._lock.depth != depth or not plan.in_c
@@ -179,11 +212,14 @@ cdef class Steps:
                 or self.optimizer_state is not self.state
                 or plan._dy is None or plan.flat is None):
             return False
-        arrays = self.state.arrays
+        arrays = self.state._arrays
         for i in range(len(<tuple>self.slots)):
             if arrays.get((<tuple>self.slots)[i]) is not (<list>self.slot_arrays)[i]:
                 return False
-        return True
+        for i in range(len(<list>self.written)):
+            if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>(<list>self.written)[i]):
+                return False
+        return self.state.sound(plan.own, plan.size, plan.type, &self.rule)
 
     cdef const char* targets_of(self, y, int64_t rows) except? NULL:
         # Where y's numbers stand, in the form that the loss reads; NULL: not here.
@@ -233,17 +269,17 @@ cdef class Steps:
         plan.target_bytes = 8 if self.kind == CLASSES else plan.loss_call.n_in * plan.itemsize
         for n in range(rows):
             plan.row_scale[n] = p.scale
-        plan.seed, plan.step = self._seed, self.state.steps
+        plan.seed, plan.step = self._seed, self.state._steps
         plan.c_use(rows, True, 0)
-        count_step(&self.rule, self.state.steps + 1)
+        count_step(&self.rule, self.state._steps + 1)
         if locked:
-            code = plan.c_step(&p, theta, l2, &self.rule)
+            code = plan.c_step(&p, theta, l2, &self.rule, &self.state.bounds)
         else:
             with nogil:
-                code = plan.c_step(&p, theta, l2, &self.rule)
+                code = plan.c_step(&p, theta, l2, &self.rule, &self.state.bounds)
         if code != FASTBP_OK:
             plan._raise_at(code, p.stage, None, p.value)
-        self.state.steps += 1
+        self.state._steps += 1
         value[0] = p.value
         return 0
 
@@ -281,7 +317,7 @@ cdef class Steps:
         cdef size_t x_bytes = x.strides[0], target_bytes = taken.strides[0]
         cdef char* theta = <char*>self.rule.theta
         cdef double l2 = self._l2, end
-        cdef int64_t done = 0, step = self.state.steps
+        cdef int64_t done = 0, step = self.state._steps
         cdef Pass p
         cdef int code = FASTBP_OK
         if weights is not None:
@@ -316,12 +352,12 @@ cdef class Steps:
                     plan.step = step + done
                     plan.c_use(rows, True, 0)
                     count_step(&self.rule, step + done + 1)
-                    code = plan.c_step(&p, theta, l2, &self.rule)
+                    code = plan.c_step(&p, theta, l2, &self.rule, &self.state.bounds)
                 if code != FASTBP_OK:
                     break
                 running += p.value * rows / N
                 done += 1
-        self.state.steps += done
+        self.state._steps += done
         if code == FASTBP_OK or code == -1:
             return done, running, p.value, None
         numbers = np.asarray(order)[start:start + rows]
@@ -337,6 +373,14 @@ cdef bint keeps_lock(int64_t work) noexcept:
     # Whether a step of so many multiply-adds is made without letting go of Python's lock.
     return work < SMALL or (work < MIDDLING and PyThreadState_Next(
         PyInterpreterState_ThreadHead(PyInterpreterState_Get())) == NULL)
+
+
+cdef bint alike(one, other) noexcept:
+    # Whether two optimizers are equal, for all that is known without asking their arrays.
+    try:
+        return type(one) is type(other) and one.__dict__ == other.__dict__
+    except Exception:
+        return False
 
 
 cdef bint plain(object array, int dimensions, int type_number) noexcept:

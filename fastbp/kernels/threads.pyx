@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint64_t
 import numpy as np
 
 from fastbp import checks, cpus
+from fastbp.errors import ConfigError
 
 cdef extern from "src/limit.h" nogil:
     int fastbp_get_num_threads()
@@ -124,6 +125,11 @@ def leave_limit(owner):
     owner : object
         The very object that entered.
 
+    Raises
+    ------
+    ConfigError
+        It has not entered, or has left as often as it entered.
+
     Examples
     --------
     >>> from fastbp.kernels.threads import enter_limit, leave_limit
@@ -131,8 +137,10 @@ def leave_limit(owner):
     >>> leave_limit("me")
     """
     cdef Py_ssize_t i = len(owners) - 1
-    while owners[i] is not owner:
+    while i >= 0 and owners[i] is not owner:
         i -= 1
+    if i < 0:
+        raise ConfigError(f"{owner}: got an exit without an entry; wanted one for each")
     del owners[i]
     before = outside.pop(i)
     if i == len(owners):

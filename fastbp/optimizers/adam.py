@@ -6,6 +6,7 @@ from typing import Any
 
 from fastbp import checks
 from fastbp.checks import Array
+from fastbp.errors import OptimizerError
 from fastbp.kernels import adam_update
 from fastbp.optimizers.base import Optimizer, OptimizerState
 
@@ -64,6 +65,14 @@ class Adam(Optimizer):
 
     def rule(self) -> tuple[Any, ...]:
         return "adam", self.lr, self.beta1, self.beta2, self.eps, self.weight_decay
+
+    def check_values(self, state: OptimizerState) -> None:
+        super().check_values(state)
+        v = state._arrays["v"]
+        if (v < 0).any():
+            raise OptimizerError(
+                f"optimizer_state.arrays['v']: got {v.min()}; wanted mean squares, numbers >= 0"
+            )
 
     def update(self, theta: Array, grad: Array, state: OptimizerState) -> None:
         adam_update(

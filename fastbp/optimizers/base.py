@@ -9,8 +9,8 @@ import numpy as np
 from fastbp import checks, memory
 from fastbp.checks import Array
 from fastbp.errors import FastbpError, OptimizerError
-from fastbp.kernels.steps import OptimizerState as OptimizerState
-from fastbp.parts import Part
+from fastbp.kernels.optimizer_state import OptimizerState as OptimizerState
+from fastbp.parts import Part, equal
 
 
 class Optimizer(Part):
@@ -39,6 +39,22 @@ class Optimizer(Part):
         """Make step number state.steps + 1 on theta, in place. Does not fail halfway."""
         raise NotImplementedError(f"{type(self).__name__}.update")
 
+    def rule_for(self, dtype: np.dtype[Any]) -> tuple[Any, ...] | None:
+        """:meth:`rule`, checked, unless a subclass has written an `update` of its own.
+
+        Raises
+        ------
+        OptimizerError
+            The rule has another name, other numbers or other arrays of state than the plan knows.
+        """
+        for cls in type(self).__mro__:
+            if "rule" in vars(cls):
+                rule = self.rule()
+                return None if rule is None else _checked(rule, self.slots, dtype)
+            if "update" in vars(cls):
+                return None
+        return None
+
     def constants(self) -> dict[str, Any]:
         """The configuration without the learning rate."""
         return {name: value for name, value in self.config().items() if name != "lr"}
@@ -62,19 +78,67 @@ class Optimizer(Part):
             raise OptimizerError(
                 f"optimizer_state: got {state!r}; wanted an OptimizerState or None"
             )
-        if (state.name, state.constants) != (name, self.constants()):
+        if state.name != name or not equal(state.constants, self.constants()):
             raise OptimizerError(
                 f"optimizer: got {name} with {self.constants()}; the network was trained by "
                 f"{state.name} with {state.constants}; net.reset_optimizer() forgets that"
             )
-        if state.arrays.keys() != set(self.slots):
+        self.check_state(theta, state)
+        if not state._trusted:
+            self.check_values(state)
+        return state
+
+    def check_state(self, theta: Array, state: OptimizerState) -> None:
+        """Its arrays are those that :attr:`slots` names, each like theta; or OptimizerError."""
+        arrays = state._arrays
+        if arrays.keys() != set(self.slots):
             raise OptimizerError(
-                f"optimizer_state: got arrays {list(state.arrays)}; wanted {list(self.slots)}"
+                f"optimizer_state: got arrays {list(arrays)}; wanted {list(self.slots)}"
             )
         for slot in self.slots:
             where = f"optimizer_state.arrays[{slot!r}]"
             try:
-                checks.operand(where, state.arrays[slot], theta.shape, theta.dtype, out=True)
+                checks.operand(where, arrays[slot], theta.shape, theta.dtype, out=True)
             except FastbpError as exc:
                 raise OptimizerError(str(exc)) from exc
-        return state
+
+    def check_values(self, state: OptimizerState) -> None:
+        """A step can go on with what the arrays hold; or OptimizerError."""
+        for slot in self.slots:
+            try:
+                checks.finite(f"optimizer_state.arrays[{slot!r}]", state._arrays[slot])
+            except FastbpError as exc:
+                raise OptimizerError(str(exc)) from exc
+
+
+# The rules that the plan knows: the constants' names, and how many arrays of state
+RULES: dict[str, tuple[tuple[str, ...], int]] = {
+    "sgd": (("lr", "weight_decay"), 0),
+    "momentum": (("lr", "momentum", "nesterov", "weight_decay"), 1),
+    "adam": (("lr", "beta1", "beta2", "eps", "weight_decay"), 2),
+}
+
+
+def _checked(rule: Any, slots: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    """A rule that C may trust; it may be anybody's."""
+    name = rule[0] if isinstance(rule, tuple) and rule else None
+    names, arrays = RULES.get(name, ((), 0)) if isinstance(name, str) else ((), 0)
+    if not names or len(rule) != 1 + len(names):
+        known = " or ".join(str((known, *names)) for known, (names, _) in RULES.items())
+        raise OptimizerError(f"rule: got {rule!r}; wanted {known}, without quotes but at the first")
+    if len(slots) != arrays:
+        raise OptimizerError(f"slots: got {slots!r} beside the rule {name!r}; wanted {arrays}")
+    for key, value in zip(names, rule[1:], strict=True):
+        high = 1.0 if key in ("momentum", "beta1", "beta2") else float(np.finfo(dtype).max)
+        try:
+            if key != "nesterov":
+                checks.number(f"rule: {key}", value, high=high)
+        except FastbpError as exc:
+            raise OptimizerError(str(exc)) from exc
+    tiny = float(np.finfo(dtype).tiny)
+    if name == "adam" and not rule[4] >= tiny:
+        raise OptimizerError(
+            f"optimizer: got eps {rule[4]}, which counts as 0 in {dtype} and divides 0 by 0; "
+            f"wanted {tiny:.3g} or more"
+        )
+    return rule
