@@ -112,7 +112,8 @@ def test_a_state_that_is_none_is_not_saved(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "through", [copy.copy, copy.deepcopy, lambda n: n.copy(), lambda n: pickle.loads(pickle.dumps(n))]
+    "through",
+    [copy.copy, copy.deepcopy, lambda n: n.copy(), lambda n: pickle.loads(pickle.dumps(n))],
 )
 def test_a_copy_shares_nothing(through):
     net = trained()

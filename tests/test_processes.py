@@ -102,6 +102,49 @@ print("fine")
     assert done.stdout == "fine\n", done.stderr
 
 
+def test_new_threads_of_a_child_do_not_take_the_place_of_its_parents(python):
+    """The system gives a child's first thread the identity that the parent's other thread had."""
+    if not hasattr(os, "fork"):
+        pytest.skip("the system has no fork")
+    code = """
+net = bp.Network(64, [bp.Dense(256), Waits(), bp.Dense(10)], rng=0)
+other = threading.Thread(target=lambda: net.step(X, y, bp.SGD(0.1)))
+other.start()
+entered.wait()
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)  # ends a child that hangs
+    inside, most = 0, 0
+    class Counts(bp.ReLU):
+        def forward(self, params, x, y, ctx):
+            global inside, most
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.001)
+            np.maximum(x, 0, out=y)
+            inside -= 1
+    leave.set()
+    Waits.forward = Counts.forward
+    def steps():
+        for _ in range(20):
+            net.step(X, y, bp.SGD(0.1))
+    threads = [threading.Thread(target=steps) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    steps()
+    for thread in threads:
+        thread.join()
+    os._exit(0 if (most, net._lock.depth, net.optimizer_state.steps) == (1, 0, 80) else 3)
+status = os.waitpid(pid, 0)[1]
+leave.set()
+other.join()
+assert status == 0, f"the child ended with {status:#x}"
+print("fine")
+"""
+    done = python(LARGE + WAITS + code)
+    assert done.stdout == "fine\n", done.stderr
+
+
 def test_one_cpu_trains_to_the_same_bits(python):
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("the system has no sched_setaffinity")
@@ -155,3 +198,51 @@ except KeyboardInterrupt:
     print(net.optimizer_state.steps)
 """
     assert interrupted(WAITS + code, 0.2).stdout.split() == ["2"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("optimizer", ["bp.Adam(0.01)", "bp.SGD(0.1, momentum=0.9)", "Own(0.1)"])
+@pytest.mark.parametrize("rows", ["X", "X.tolist()"])
+def test_ctrl_c_in_a_step_comes_before_all_of_it_or_after(python, rows, optimizer, first):
+    """Weights, the optimizer's state and its count are those of whole steps, each time."""
+    code = f"""
+class Own(bp.optimizers.Optimizer):
+    def __init__(self, lr):
+        self.lr = lr
+    @property
+    def slots(self):
+        return ("seen",)
+    def update(self, theta, grad, state):
+        state.arrays["seen"] += grad
+        theta -= self.lr * state.arrays["seen"]
+X, y = X[:8], y[:8]
+x, optimizer = {rows}, {optimizer}
+net = made()
+if not {first}:
+    net.step(x, y, optimizer)
+after = net.copy()
+began = time.perf_counter()
+after.step(x, y, optimizer)
+took = time.perf_counter() - began
+def all_of(net):
+    state = net.optimizer_state
+    arrays = {{}} if state is None else {{n: a.tobytes() for n, a in state.arrays.items()}}
+    return net.flat.tobytes(), state and state.steps, arrays
+whole = all_of(net), all_of(after)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+seen = [0, 0]
+for turn in range(150):
+    one = net.copy()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, took * (0.02 + (turn % 50) / 40))
+        one.step(x, y, optimizer)
+        while True:  # it came too late for the step
+            pass
+    except KeyboardInterrupt:
+        pass
+    assert all_of(one) in whole, turn
+    seen[whole.index(all_of(one))] += 1
+print("fine", min(seen) > 0)
+"""
+    done = python(LARGE + code)
+    assert done.stdout.split() == ["fine", "True"], done.stdout + done.stderr

@@ -1,7 +1,9 @@
 """Several Python threads that train: networks of their own, or one network in turns."""
 
+import pickle
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -132,3 +134,84 @@ def test_fit_and_steps_share_one_network(sizes):
     assert net.optimizer_state.steps == 600
     # fit's scale, N / (rows total), is the mean's, but for its last bit
     np.testing.assert_allclose(net.flat, other.flat, rtol=1e-4, atol=1e-5)
+
+
+def test_a_thread_that_steps_in_a_loop_lets_others_have_their_turn():
+    """It is back before a thread that waits is awake: the lock is handed over, not let go."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((256, 784)).astype("float32"), rng.integers(0, 10, 256)
+    net, optimizer = bp.mlp([784, 512, 10], rng=0), bp.SGD(1e-3)
+    net.step(X, y, optimizer)
+    counts, until, waited = [0, 0, 0], time.monotonic() + 3, []
+
+    def loop(number):
+        while time.monotonic() < until:
+            net.step(X, y, optimizer)
+            counts[number] += 1
+
+    def ask():
+        while time.monotonic() < until:
+            began = time.monotonic()
+            net.predict(X[:1])
+            waited.append(time.monotonic() - began)
+            time.sleep(0.05)
+
+    with bp.thread_limit(1):
+        at_once(ask, *[lambda number=number: loop(number) for number in range(3)])
+    assert min(counts) > max(counts) / 3, counts
+    assert len(waited) > 3
+    assert max(waited) < 1.5
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_what_a_gradients_derives_is_formed_once_whoever_asks(l2):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((64, 200)), rng.integers(0, 10, 64)
+    weight = np.r_[0.0, np.ones(63)]
+    net = bp.mlp([200, 100, 10], dtype="float64", l2=l2, rng=0)
+    make = lambda: net.gradients(X, y, sample_weight=weight)  # noqa: E731
+    whole = make()
+    wanted = [whole.W[1].tobytes(), whole.flat.tobytes(), whole.a[1].tobytes()]
+    for _ in range(60):
+        g, got = make(), []
+
+        def read(g=g, got=got):
+            got.append((g.W[1], g.W[1].tobytes(), g.flat.tobytes(), g.a[1], g.a[1].tobytes()))
+
+        at_once(read, read, read)
+        for W, W_bits, flat_bits, a, a_bits in got:
+            assert [W_bits, flat_bits, a_bits] == wanted
+            assert W is got[0][0]
+            assert a is got[0][3]
+
+
+def test_a_network_is_pickled_copied_and_read_between_two_steps():
+    """Parameters and momentum are of one step: with rate 1 a step takes the momentum off theta."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((96, 64)).astype("float32"), rng.integers(0, 10, 96)
+    net, optimizer = bp.mlp([64, 256, 10], rng=0), bp.SGD(1e-2, momentum=0.9)
+    replay = net.copy()
+    of_steps, done = [None], threading.Event()
+    for _ in range(400):
+        replay.step(X, y, optimizer)
+        state = replay.optimizer_state
+        of_steps.append((replay.flat.tobytes(), state.arrays["v"].tobytes()))
+    seen = set()
+
+    def train():
+        for _ in range(400):
+            net.step(X, y, optimizer)
+        done.set()
+
+    def look():
+        while not done.is_set():
+            for twin in (net.copy(), pickle.loads(pickle.dumps(net))):
+                state = twin.optimizer_state
+                if state is not None:
+                    got = twin.flat.tobytes(), state.arrays["v"].tobytes()
+                    assert got == of_steps[state.steps]
+                    seen.add(state.steps)
+
+    with bp.thread_limit(2):
+        at_once(train, look)
+    assert len(seen) > 3

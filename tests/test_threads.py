@@ -180,3 +180,16 @@ def test_a_forked_child_counts_anew_and_keeps_limits(monkeypatch):
         assert in_child() == 6
         with bp.thread_limit(3):
             assert in_child() == 3
+
+
+def test_a_limit_is_left_as_often_as_it_was_entered():
+    limit, other = bp.thread_limit(2), bp.thread_limit(3)
+    for leave in (limit, other):
+        with pytest.raises(bp.ConfigError, match=r"^thread_limit\([23]\): got an exit without"):
+            leave.__exit__(None, None, None)
+    with other:
+        with limit:
+            pass
+        with pytest.raises(bp.ConfigError, match="got an exit without an entry"):
+            limit.__exit__(None, None, None)
+        assert num_threads() == 3

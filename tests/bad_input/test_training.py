@@ -205,3 +205,58 @@ def test_a_state_that_is_not_the_optimizers(tmp_path):
     command = [sys.executable, "-c", STATES]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+class Draws(np.random.Generator):
+    """A generator that draws what it was given for an order."""
+
+    def __init__(self, order):
+        super().__init__(np.random.PCG64(0))
+        self.order = order
+
+    def permutation(self, x, axis=0):
+        return self.order
+
+
+ORDERS = {
+    "out of range": [0, 1, 2, 3, 5],
+    "far out of range": [0, 1, 2, 3, 10**9],
+    "negative": [0, 1, 2, 3, -1],
+    "one twice": [0, 1, 2, 3, 3],
+    "too few": [0, 1, 2, 3],
+    "too many": [0, 1, 2, 3, 4, 0],
+    "floats": [0.0, 1.0, 2.0, 3.0, 4.0],
+    "two axes": [[0, 1, 2, 3, 4]],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_order_that_is_none(net, X, y, refuses, order):
+    rng = Draws(np.array(ORDERS[order]))
+    refuses(
+        net, bp.ConfigError, "rng: its permutation(5) gave ...",
+        lambda: net.fit(X, y, rng=rng, optimizer=bp.SGD(0.1, momentum=0.9), batch_size=2, progress=False),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [None, 3, [4, 3, 2, 1, 0]])
+def test_an_order_that_is_no_array(net, X, y, refuses, order):
+    refuses(
+        net, bp.ConfigError, "rng: its permutation(5) gave ...; wanted 5 whole numbers",
+        lambda: net.fit(X, y, rng=Draws(order), optimizer=bp.SGD(0.1, momentum=0.9), progress=False),
+    )  # fmt: skip
+
+
+def test_an_order_of_ones_own(make, X, y):
+    nets = make(), make()
+    nets[0].fit(X, y, rng=Draws(np.array([4, 2, 0, 1, 3], np.int32)), epochs=1, batch_size=2)
+    order = [4, 2, 0, 1, 3]
+    nets[1].fit(X[order], y[order], shuffle=False, epochs=1, batch_size=2)
+    assert nets[0].flat.tobytes() == nets[1].flat.tobytes()
+
+
+def test_params_are_not_replaced(net, refuses):
+    refuses(
+        net, bp.ConfigError, "net.params: got a dict in its place; wanted its arrays written...",
+        lambda: setattr(net, "params", {"dense1.W": np.zeros((4, 3))}),
+    )  # fmt: skip
