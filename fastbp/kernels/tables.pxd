@@ -15,6 +15,7 @@ cdef struct LayerTable:
 
 cdef struct LossTable:
     bint python
+    bint whole_batch  # one number for all rows, which the loss weights itself
     void* context
     fastbp_loss loss
 

@@ -29,6 +29,7 @@ class Loss(Part):
     """
 
     contract = 1
+    rows_independent = True
     targets: Literal["classes", "values", "binary"] = "values"
     probabilities = False
 

@@ -106,13 +106,14 @@ static size_t scratch(void *context, int64_t rows, int64_t n_in, int64_t n_out, 
     (void)context, (void)rows, (void)n_in, (void)n_out, (void)type;
     return 8;
 }
-#define HEAD(kind) sizeof(fastbp_##kind), FASTBP_MINOR, FLAGS, 0
-#define FLAGS (BUG == NO_FLAG ? 0 : FASTBP_ROWS_INDEPENDENT) | (BUG == NO_X ? 0 : FASTBP_NEEDS_X) \
-              | FASTBP_ENTRIES_INDEPENDENT | (BUG == OVERFLOWS ? FASTBP_INFALLIBLE : 0)
+#define HEAD(kind, more) sizeof(fastbp_##kind), FASTBP_MINOR, FLAGS | (more), 0
+#define FLAGS (BUG == NO_FLAG ? 0 : FASTBP_ROWS_INDEPENDENT) \
+              | (BUG == OVERFLOWS ? FASTBP_INFALLIBLE : 0)
+#define ENTRIES (BUG == NO_X ? 0 : FASTBP_NEEDS_X) | FASTBP_ENTRIES_INDEPENDENT
 #define PAIR(name) {name##_f32, BUG == F32_ONLY ? NULL : name##_f64}
-const fastbp_layer layer = {HEAD(layer), PAIR(forward), PAIR(backward), scratch};
-const fastbp_elementwise elementwise = {HEAD(elementwise), PAIR(f), PAIR(df), {NULL, NULL}};
-const fastbp_loss loss = {HEAD(loss), PAIR(loss), {NULL, NULL}, NULL};
+const fastbp_layer layer = {HEAD(layer, 0), PAIR(forward), PAIR(backward), scratch};
+const fastbp_elementwise elementwise = {HEAD(elementwise, ENTRIES), PAIR(f), PAIR(df), {NULL, NULL}};
+const fastbp_loss loss = {HEAD(loss, 0), PAIR(loss), {NULL, NULL}, NULL};
 """
 
 BUGS = [
