@@ -214,10 +214,8 @@ class Gradients:
     # how they are formed
 
     def _has_e4(self) -> bool:
-        return (
-            type(self._loss).y_hat_gradient is not Loss.y_hat_gradient
-            or type(self._loss).y_hat is Loss.y_hat
-        )
+        own = type(self._loss).y_hat_gradient is not Loss.y_hat_gradient
+        return (own and self._loss.rows_independent) or type(self._loss).y_hat is Loss.y_hat
 
     def _rows(self, what: str) -> Array:
         """One array with a row per example of the caller's batch, read-only, formed once."""
@@ -244,6 +242,10 @@ class Gradients:
         if what == "y_hat":
             if self._targets is None:
                 raise ConfigError("g.y_hat: got gradients from vjp, which knows no loss")
+            if not self._loss.rows_independent:
+                if not self._has_e4():
+                    raise self._no_e4()
+                return self._form_rows(f"dy {len(self._dy) - 1}")
             d_y_hat = np.empty_like(self._y[-1])
             with plugins.blamed(self._loss, "y_hat_gradient"):
                 if type(self._loss).y_hat_gradient is not Loss.y_hat_gradient:
@@ -251,8 +253,7 @@ class Gradients:
                 elif self._has_e4():  # y_hat is a itself, and E4 is E5
                     self._loss_body().loss_and_delta(self._y[-1], self._targets, d_y_hat)
                 else:
-                    kind = type(self._loss).__name__
-                    raise ConfigError(f"g.y_hat: {kind} gives no gradient w.r.t. y_hat")
+                    raise self._no_e4()
             scale = np.asarray(self._row_scale, dtype=d_y_hat.dtype)
             d_y_hat *= scale[:, None] if scale.ndim else scale
             return d_y_hat
@@ -261,6 +262,10 @@ class Gradients:
         if array is None:
             raise ConfigError("g.x, g.h[0]: not formed; wanted net.gradients(input_gradient=True)")
         return array
+
+    def _no_e4(self) -> ConfigError:
+        kind = type(self._loss).__name__
+        return ConfigError(f"g.y_hat: {kind} gives no gradient w.r.t. y_hat")
 
     def _loss_body(self) -> LossBody:
         """The loss's functions, in C where it has them."""

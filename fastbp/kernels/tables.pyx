@@ -105,6 +105,12 @@ cdef bint has_capsule(object part, str method, tuple bodies):
     return True
 
 
+cdef uint32_t flags_of(const LayerTable* table) noexcept nogil:
+    if table.body == PYTHON:
+        return ~<uint32_t>0
+    return table.elementwise.flags if table.body == ELEMENTWISE else table.layer.flags
+
+
 cdef object read_layer(object part, str label, int type, LayerTable* table):
     # Fill table; return what must be kept alive.
     cdef int other = 1 - type

@@ -45,9 +45,9 @@ class _Chain:
         ]
         self._loss = LossBody(network.loss_function, network.n_out, "float64")
         self._batch, self._layout = batch, layout
-        self._row_scale = np.full((len(batch.x), 1), scale)
+        self._row_scale = np.full(len(batch.x), scale)
         if batch.weight is not None:
-            self._row_scale *= batch.weight[:, None]
+            self._row_scale *= batch.weight
 
     def gradients(self, eps: float, rng: np.random.Generator | None) -> dict[str, Array]:
         """By parameter, and "x"; without the l2 term."""
@@ -70,8 +70,11 @@ class _Chain:
             body.forward(params[i], y[-1], out, contexts[-1])
             y.append(shaken(out))
         dy = np.empty_like(y[-1])
-        self._loss.loss_and_delta(y[-1], self._batch.targets, dy)
-        dy *= self._row_scale
+        if net.loss_function.rows_independent:
+            self._loss.loss_and_delta(y[-1], self._batch.targets, dy)
+            dy *= self._row_scale[:, None]
+        else:
+            self._loss.batch_loss_and_delta(y[-1], self._batch.targets, self._row_scale, dy)
         flat = np.zeros(self._layout.size)
         grads = self._layout.views(flat)
         for i in reversed(range(len(self._bodies))):

@@ -1,4 +1,4 @@
-"""plugin.h's structs have no padding, for 64 and 32 bits, and their members stand where they stood."""
+"""plugin.h's structs have no padding, for 64 and 32 bits, and no member of them moves."""
 
 import re
 import subprocess
