@@ -80,8 +80,8 @@ class LossCase:
 
     def weight(self, rows: int) -> Array:
         """Uneven weights that sum to 1, as for a mean."""
-        weight: Array = np.random.default_rng(rows).uniform(0.5, 1.5, rows)
-        return weight / weight.sum()
+        weight = np.random.default_rng(rows).uniform(0.5, 1.5, rows)
+        return np.asarray(weight / weight.sum())
 
     def run(self, rows: int, seed: int = 0, **how: Any) -> LossRun:
         """A run on fresh data."""
