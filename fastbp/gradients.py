@@ -207,7 +207,7 @@ class Gradients:
         lines = [f"{'quantity':<{wide}}equation  shape           norm"]
         with np.errstate(all="ignore"):
             for name, equation, array in rows:
-                norm = np.linalg.norm(array)
+                norm = np.sqrt(np.sum(np.square(array, dtype=np.float64)))
                 lines.append(f"{name:<{wide}}{equation:<10}{array.shape!s:<16}{norm:.4g}")
         return "\n".join(lines)
 

@@ -194,7 +194,8 @@ class Inference(Parameters):
                 return plan.batch_loss(batch.targets, batch.weight, scale)
         losses = self._losses(batch, threads)
         with np.errstate(over="ignore", invalid="ignore"):
-            total = losses.sum() if batch.weight is None else np.dot(batch.weight, losses)
+            # no dot, whose order depends on BLAS's threads
+            total = np.sum(losses if batch.weight is None else batch.weight * losses)
             return float(total * scale)
 
     def _losses(self, batch: Batch, threads: int | None = None) -> Array:
