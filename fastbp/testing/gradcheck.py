@@ -124,7 +124,7 @@ def gradcheck(
     allowed = _allowed(network, wide, batch, g.scale, got)
 
     def value() -> float:
-        return float(wide.loss(batch.x, batch.targets, sample_weight=batch.weight))
+        return wide._value(batch, batch.scale("mean")) + wide._penalty()
 
     # the loss's rounding error is some eps of the numbers it is made from
     size = _largest(np.array([value()])) + _largest(wide.forward(batch.x))
