@@ -80,7 +80,7 @@ class Gradients:
     ----------
     scale : float
         The reduction's factor inside every gradient: 1 / Σ w_n (mean) or 1 (sum, vjp). Divided by
-        it, row n of ``a[k]`` is the gradient of w_n ℓ_n.
+        it, row n of ``a[k]`` is the gradient of w_n ℓ_n, where the loss has an ℓ_n for each row.
     y_hat : ndarray, (batch, n_L)
         ∂ℒ/∂y_hat (E4): with respect to the output, not to the pre-activation.
     a : mapping of int to ndarray, (batch, n_k)
