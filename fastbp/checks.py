@@ -311,6 +311,7 @@ def class_targets(y: Array, n_out: int, dtype: np.dtype[Any], rows: Array | None
     """Rank decides: (batch,) are classes, returned as int64; (batch, n_out) probability rows.
 
     Rows that hold NaN or infinity pass, as values do: who may not compute with them looks himself.
+    Sums are judged before the cast, by what the dtype that came can round.
     """
     if y.ndim == 1:
         return _classes(y, n_out, rows)
@@ -321,9 +322,9 @@ def class_targets(y: Array, n_out: int, dtype: np.dtype[Any], rows: Array | None
         raise ShapeError(f"y: got shape {y.shape}; wanted ({batch},) or ({batch}, {n_out})")
     p = cast("y", y, dtype, rows)
     with np.errstate(all="ignore"):
-        sums = p.sum(axis=1, dtype=np.float64)
-    good = (p >= 0).all(axis=1) & (np.abs(sums - 1) <= 1e-4)
-    good |= ~np.isfinite(p).all(axis=1)
+        sums = y.sum(axis=1, dtype=np.float64)
+    good = (y >= 0).all(axis=1) & (np.abs(sums - 1) <= _slack_of_sums(y.dtype, n_out))
+    good |= ~np.isfinite(y).all(axis=1)
     if not good.all():
         row = int(np.argmin(good))
         raise LabelError(
@@ -332,6 +333,18 @@ def class_targets(y: Array, n_out: int, dtype: np.dtype[Any], rows: Array | None
             "loss='sigmoid_cross_entropy')"
         )
     return p
+
+
+def _slack_of_sums(dtype: np.dtype[Any], n: int) -> float:
+    """How far from 1 the sum of n probabilities in that dtype may be.
+
+    Rounding moves each by eps / 2 of itself or half of the least number, and as much again where
+    the division by their sum was made in that dtype.
+    """
+    if dtype.kind != "f":
+        return 1e-4
+    limits = np.finfo(dtype)
+    return max(1e-4, float(limits.eps) + n * float(limits.smallest_subnormal))
 
 
 def _classes(y: Array, n_out: int, rows: Array | None) -> Array:

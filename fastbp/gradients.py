@@ -81,7 +81,7 @@ class Gradients:
     ----------
     scale : float
         The reduction's factor inside every gradient: 1 / Σ w_n (mean) or 1 (sum, vjp). Divided by
-        it, row n of ``a[k]`` is the gradient of w_n ℓ_n.
+        it, row n of ``a[k]`` is the gradient of w_n ℓ_n, where the loss has an ℓ_n for each row.
     y_hat : ndarray, (batch, n_L)
         ∂ℒ/∂y_hat (E4): with respect to the output, not to the pre-activation.
     a : mapping of int to ndarray, (batch, n_k)
@@ -209,17 +209,15 @@ class Gradients:
         lines = [f"{'quantity':<{wide}}equation  shape           norm"]
         with np.errstate(all="ignore"):
             for name, equation, array in rows:
-                norm = np.linalg.norm(array)
+                norm = np.sqrt(np.sum(np.square(array, dtype=np.float64)))
                 lines.append(f"{name:<{wide}}{equation:<10}{array.shape!s:<16}{norm:.4g}")
         return "\n".join(lines)
 
     # how they are formed
 
     def _has_e4(self) -> bool:
-        return (
-            type(self._loss).y_hat_gradient is not Loss.y_hat_gradient
-            or type(self._loss).y_hat is Loss.y_hat
-        )
+        own = type(self._loss).y_hat_gradient is not Loss.y_hat_gradient
+        return (own and self._loss.rows_independent) or type(self._loss).y_hat is Loss.y_hat
 
     def _rows(self, what: str) -> Array:
         """One array with a row per example of the caller's batch, read-only, formed once."""
@@ -251,6 +249,10 @@ class Gradients:
         if what == "y_hat":
             if self._targets is None:
                 raise ConfigError("g.y_hat: got gradients from vjp, which knows no loss")
+            if not self._loss.rows_independent:
+                if not self._has_e4():
+                    raise self._no_e4()
+                return self._form_rows(f"dy {len(self._dy) - 1}")
             d_y_hat = np.empty_like(self._y[-1])
             with plugins.blamed(self._loss, "y_hat_gradient"):
                 if type(self._loss).y_hat_gradient is not Loss.y_hat_gradient:
@@ -258,8 +260,7 @@ class Gradients:
                 elif self._has_e4():  # y_hat is a itself, and E4 is E5
                     self._loss_body().loss_and_delta(self._y[-1], self._targets, d_y_hat)
                 else:
-                    kind = type(self._loss).__name__
-                    raise ConfigError(f"g.y_hat: {kind} gives no gradient w.r.t. y_hat")
+                    raise self._no_e4()
             scale = np.asarray(self._row_scale, dtype=d_y_hat.dtype)
             d_y_hat *= scale[:, None] if scale.ndim else scale
             return d_y_hat
@@ -268,6 +269,10 @@ class Gradients:
         if array is None:
             raise ConfigError("g.x, g.h[0]: not formed; wanted net.gradients(input_gradient=True)")
         return array
+
+    def _no_e4(self) -> ConfigError:
+        kind = type(self._loss).__name__
+        return ConfigError(f"g.y_hat: {kind} gives no gradient w.r.t. y_hat")
 
     def _loss_body(self) -> LossBody:
         """The loss's functions, in C where it has them."""

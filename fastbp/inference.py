@@ -147,7 +147,8 @@ class Inference(Parameters):
         sample_weight : array-like, (batch,), optional
             w_n >= 0. A row of weight 0 is left out, whatever it holds.
         reduction : {"mean", "sum", "none"}
-            Σ w_n ℓ_n / Σ w_n; Σ w_n ℓ_n; the vector w_n ℓ_n (without the l2 term).
+            Σ w_n ℓ_n / Σ w_n; Σ w_n ℓ_n; the vector w_n ℓ_n (without the l2 term). A loss over the
+            whole batch has no such vector, and X is not walked in blocks.
         threads : int, optional
             At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
             the result depends on it.
@@ -169,25 +170,39 @@ class Inference(Parameters):
         0.6931
         """
         checks.choice("reduction", reduction, ("mean", "sum", "none"))
+        if reduction == "none" and not self._loss.rows_independent:
+            raise ConfigError(
+                f"reduction: got 'none'; wanted 'mean' or 'sum', since {self._loss!r} gives one "
+                "number for the whole batch"
+            )
         batch = self._check(X, y, sample_weight, strict=False)
-        scale = batch.scale(reduction) if reduction != "none" else 1.0
-        losses = self._losses(batch, threads)
         if reduction == "none":
-            return batch.expand(losses)
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = losses.sum() if batch.weight is None else np.dot(batch.weight, losses)
-            return float(total * scale) + self._penalty()
+            return batch.expand(self._losses(batch, threads))
+        return self._value(batch, batch.scale(reduction), threads) + self._penalty()
 
     def _check(
         self, X: Any, y: Any, sample_weight: Any, *, strict: bool = True, copy: bool = False
     ) -> Batch:
         return Batch.check(self._layout, self._loss, X, y, sample_weight, strict=strict, copy=copy)
 
+    def _value(self, batch: Batch, scale: float, threads: int | None = None) -> float:
+        """scale · Σ w_n ℓ_n, or what a loss over the whole batch makes of these weights."""
+        if not self._loss.rows_independent:
+            with self._turn(threads):
+                plan = self._plan_for(len(batch.x))
+                plan.forward(batch.x)
+                return plan.batch_loss(batch.targets, batch.weight, scale)
+        losses = self._losses(batch, threads)
+        with np.errstate(over="ignore", invalid="ignore"):
+            # no dot, whose order depends on BLAS's threads
+            total = np.sum(losses if batch.weight is None else batch.weight * losses)
+            return float(total * scale)
+
     def _losses(self, batch: Batch, threads: int | None = None) -> Array:
         """Each row's loss, unweighted, float64 (rows,)."""
         losses = np.empty(len(batch.x))
         with self._turn(threads):
-            for start, stop in self._blocks(len(batch.x)):
+            for start, stop in self._blocks(len(batch.x), losses=True):
                 plan = self._plan_for(stop - start)
                 plan.forward(batch.x[start:stop], first_row=start)
                 losses[start:stop] = plan.losses(batch.targets[start:stop], gradient=False)
@@ -201,8 +216,12 @@ class Inference(Parameters):
                 self._plan_for(stop - start).y_hat(a[start:stop], y_hat[start:stop])
         return y_hat
 
-    def _blocks(self, rows: int) -> Iterator[tuple[int, int]]:
-        size = BLOCK_ROWS if self._layout.rows_independent else max(rows, 1)
+    def _blocks(self, rows: int, losses: bool = False) -> Iterator[tuple[int, int]]:
+        size = BLOCK_ROWS
+        if rows > size + 1:
+            plan = self._plan_for(0)
+            if not plan.rows_independent or (losses and not plan.losses_independent):
+                size = rows
         start = 0
         while start < rows:
             # a row alone would be added up in another order, with other last bits

@@ -69,7 +69,6 @@ class Layout:
         self.n_out = self.widths[-1]
         self.names = _names(self.layers)
         self.affine = tuple(i for i, layer in enumerate(self.layers) if layer.affine)
-        self.rows_independent = all(layer.rows_independent for layer in self.layers)
         self.slots: dict[str, Slot] = {}
         start = 0
         for i, (name, spec) in enumerate(zip(self.names, self.specs, strict=True)):

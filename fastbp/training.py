@@ -163,13 +163,14 @@ def evaluate(
     network: Network, batch: Batch, threads: int | None = None
 ) -> tuple[float, float | None]:
     """Mean loss with the l2 term, and the share of rows predicted right where that has meaning."""
-    losses, y_hat = network._losses(batch, threads), network._y_hat(batch.x, threads)
-    loss = network.loss_function
+    value = network._value(batch, batch.scale("mean"), threads) + network._penalty()
+    y_hat, loss = network._y_hat(batch.x, threads), network.loss_function
     with plugins.blamed(loss, "correct"):
         correct = loss.correct(y_hat, batch.targets)
-    weight = np.ones(len(losses)) if batch.weight is None else batch.weight
-    share = None if correct is None else float(np.dot(weight, correct) * batch.scale("mean"))
-    return float(np.dot(weight, losses) * batch.scale("mean")) + network._penalty(), share
+    if correct is None:
+        return value, None
+    right = np.sum(correct if batch.weight is None else batch.weight * correct)
+    return value, float(right * batch.scale("mean"))
 
 
 def _check_callbacks(callbacks: Any) -> tuple[Callback, ...]:

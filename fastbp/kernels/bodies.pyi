@@ -58,4 +58,12 @@ class LossBody:
         delta: NDArray[Any] | None,
         losses: NDArray[np.float64] | None = None,
     ) -> NDArray[Any]: ...
+    def batch_loss_and_delta(
+        self,
+        a: NDArray[Any],
+        targets: NDArray[Any],
+        weight: NDArray[np.float64],
+        delta: NDArray[Any] | None,
+        losses: NDArray[np.float64] | None = None,
+    ) -> Any: ...
     def y_hat(self, a: NDArray[Any], out: NDArray[Any]) -> None: ...

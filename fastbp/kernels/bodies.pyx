@@ -286,19 +286,34 @@ cdef class LossBody:
         """What ``Loss.loss_and_delta`` returns; a C body writes it into `losses` when given."""
         if self.python:
             return self.loss.loss_and_delta(a, targets, delta)
+        losses = np.empty(len(a)) if losses is None else losses
+        self._call(a, targets, None, delta, losses)
+        return losses
+
+    def batch_loss_and_delta(self, a, targets, weight, delta, losses=None):
+        """What ``Loss.batch_loss_and_delta`` returns; a C body writes it into `losses`, (1,)."""
+        if self.python:
+            return self.loss.batch_loss_and_delta(a, targets, weight, delta)
+        losses = np.empty(1) if losses is None else losses
+        self._call(a, targets, weight, delta, losses)
+        return float(losses[0])
+
+    def _call(self, a, targets, weight, delta, losses):
         rows = len(a)
-        if losses is None:
-            losses = np.empty(rows)
         for name, array in (("a", a), ("delta", delta)):
             if array is not None:
                 checks.operand(name, array, (rows, self.n_out), self.dtype)
-        checks.operand("losses", losses, (rows,), np.dtype(np.float64))
+        wide, count = np.dtype(np.float64), rows if weight is None else 1
+        checks.operand("losses", losses, (count,), wide)
         if targets.dtype == np.int64:
             checks.operand("targets", targets, (rows,), targets.dtype)
         else:
             width = self.loss.target_width(self.n_out)
             checks.operand("targets", targets, (rows, width), self.dtype)
         cdef _Frame frame = self._frame(rows)
+        if weight is not None:
+            checks.operand("weight", weight, (rows,), wide)
+            frame.call.row_scale = <const double*>address(weight)
         frame.call.target_kind = FASTBP_CLASSES if targets.dtype.kind == "i" else FASTBP_VALUES
         cdef const void* source = address(a)
         cdef const void* aim = address(targets)
@@ -309,7 +324,6 @@ cdef class LossBody:
             code = self.table.loss.loss_and_delta[self.type](
                 &frame.call, source, aim, values, slope)
         frame.end(code, self.label, "loss_and_delta")
-        return losses
 
     def y_hat(self, a, out):
         """Fill out as ``Loss.y_hat`` does."""

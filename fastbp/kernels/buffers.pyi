@@ -9,6 +9,8 @@ from fastbp.kernels.descent import Descent
 @disjoint_base
 class Buffers(Descent):
     capacity: int
+    rows_independent: bool
+    losses_independent: bool
 
     def __new__(cls, layout: Any, loss: Any, capacity: int, labels: Sequence[str]) -> Self: ...
     def bind(

@@ -22,7 +22,9 @@ from fastbp.kernels.descent cimport Descent
 from fastbp.kernels.host cimport pointer, start_call
 from fastbp.kernels.passes cimport MOST_BLOCKS
 from fastbp.kernels.product cimport kernels
-from fastbp.kernels.tables cimport ELEMENTWISE, LAYER, PYTHON, read_layer, read_loss
+from fastbp.kernels.tables cimport (
+    ELEMENTWISE, LAYER, PYTHON, flags_of, read_layer, read_loss,
+)
 from fastbp.plugin cimport (
     FASTBP_ENTRIES_INDEPENDENT, FASTBP_INFALLIBLE, FASTBP_NEEDS_X, FASTBP_ROWS_INDEPENDENT,
 )
@@ -33,6 +35,9 @@ cdef class Buffers(Descent):
 
     Attributes
     ----------
+    rows_independent, losses_independent : bool
+        Whether blocks of rows give what the whole batch gives: through the layers; through the
+        loss, as far as it has one for each row.
     y : list of ndarray, (rows, n_out) each
         What each layer put out in the last forward pass.
     dy : list of ndarray, (rows, n_out) each
@@ -68,7 +73,7 @@ cdef class Buffers(Descent):
                 [(capacity, *shape) for shape in spec.saved.values()], layout.dtype)))
             for spec in layout.specs
         ]
-        self._losses = np.empty(capacity)
+        self._losses = np.empty(max(capacity, 1))  # of a whole batch there is one
         self._row_scale = np.empty(capacity)
         self._classes = np.empty(capacity, np.int64)
         self.loss_values = <double*>pointer(self._losses)
@@ -151,10 +156,16 @@ cdef class Buffers(Descent):
             self.loss_call.scratch_size = wanted
             scratch = max(scratch, wanted)
         self.in_c = not self.loss_table.python
+        self.rows_independent = True
+        self.losses_independent = self.loss_table.python or (
+            self.loss_table.loss.flags & FASTBP_ROWS_INDEPENDENT != 0)
         self.divisible = (self.in_c and self.loss_call.scratch_size == 0
                           and self.loss_table.loss.flags & FASTBP_ROWS_INDEPENDENT != 0)
         for i in range(self.count):
             node = &self.nodes[i]
+            self.rows_independent = (
+                self.rows_independent and layout.layers[i].rows_independent
+                and flags_of(&node.table) & FASTBP_ROWS_INDEPENDENT != 0)
             self.in_c = self.in_c and node.table.body != PYTHON and node.n_buffers == 0
             self.divisible = self.divisible and (node.dense or (
                 node.table.body == ELEMENTWISE and node.n_params == 0

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 cdef class Callbacks:
     # What parts in Python see: views of as many rows as the pass has
     cdef readonly object layout, loss, y, dy, grads
-    cdef object _y_read, _params, _buffers, _contexts, _x, _targets, _out, _dx, _losses
+    cdef object _y_read, _params, _buffers, _contexts, _x, _targets, _out, _dx, _losses, _row_scale
     cdef object _exception
 
     cdef int count  # of layers

@@ -3,6 +3,8 @@
 An exception is kept, to be raised when C has come back. Python's lock is taken for one call.
 """
 
+from numbers import Real
+
 import numpy as np
 
 from fastbp.plugin cimport FASTBP_ERROR, FASTBP_OK
@@ -23,6 +25,14 @@ cdef class Callbacks:
         cdef int last = self.count - 1
         try:
             delta = self.dy[last] if gradient else None
+            if not self.loss.rows_independent:
+                value = self.loss.batch_loss_and_delta(
+                    self._y_read[last], self._targets, read_only(self._row_scale[:self.rows]),
+                    delta)
+                if not isinstance(value, Real):
+                    raise TypeError(f"it returned {type(value).__name__}; wanted a float")
+                self._losses[0] = value
+                return FASTBP_OK
             losses = self.loss.loss_and_delta(self._y_read[last], self._targets, delta)
             if (not isinstance(losses, np.ndarray) or losses.dtype != np.float64
                     or losses.shape != (self.rows,)):

@@ -105,13 +105,16 @@ cdef class Chain(Callbacks):
         return code
 
     cdef int loss_block(self, Pass* p, Block* block, bint gradient) noexcept nogil:
-        # E3 and E5 on the last y.
+        # E3 and E5 on the last y; of a loss over the whole batch, its first number is the only one.
         cdef Node* last = &self.nodes[self.count - 1]
         cdef int64_t at = block.first * last.n_out * self.itemsize
         cdef fastbp_call own
         cdef fpmode mode
         cdef int code
         block.failed = self.count
+        if self.loss_table.whole_batch and block.rows == 0:
+            self.loss_values[0] = 0
+            return FASTBP_OK
         if self.loss_table.python:
             mode = leave(p)
             code = self.py_losses(gradient)
@@ -127,7 +130,8 @@ cdef class Chain(Callbacks):
         cdef Node* last = &self.nodes[self.count - 1]
         cdef const char* dy = last.dy + block.first * last.n_out * self.itemsize
         cdef int64_t n, size = block.rows * last.n_out
-        for n in range(block.first, block.first + block.rows):
+        for n in range(block.first, block.first + (
+                1 if self.loss_table.whole_batch else block.rows)):
             if isnan(self.loss_values[n]):
                 return False
         return isfinite(self.own.bound(size, dy) if p.flushes else self.own.largest(size, dy))
@@ -137,7 +141,7 @@ cdef class Chain(Callbacks):
         cdef Node* last = &self.nodes[self.count - 1]
         cdef char* delta = last.dy + block.first * last.n_out * self.itemsize
         cdef int64_t rows = block.rows, n = last.n_out
-        if p.weight == NULL and p.scale == 1:
+        if self.loss_table.whole_batch or p.weight == NULL and p.scale == 1:
             return
         if p.weight == NULL:  # one scale for all
             rows, n = 1, rows * n

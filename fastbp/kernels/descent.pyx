@@ -28,10 +28,13 @@ cdef class Descent(Updates):
         cdef int64_t n
         if code != FASTBP_OK:
             return code
-        p.value = 0
-        for n in range(self.rows):
-            p.value += (1 if p.weight == NULL else p.weight[n]) * self.loss_values[n]
-        p.value *= p.scale
+        if self.loss_table.whole_batch:
+            p.value = self.loss_values[0]
+        else:
+            p.value = 0
+            for n in range(self.rows):
+                p.value += (1 if p.weight == NULL else p.weight[n]) * self.loss_values[n]
+            p.value *= p.scale
         if p.largest_x < 0 and not p.factors_only:
             self.form_gradients(p)
         return FASTBP_OK

@@ -32,10 +32,22 @@ def of_exception(label: str, function: str, exc: BaseException) -> BaseException
 
 
 def of_output(
-    x: Array, y: Sequence[Array], delta: Array, losses: Array, labels: Sequence[str], rows: Any
+    x: Array,
+    y: Sequence[Array],
+    delta: Array,
+    losses: Array | None,
+    labels: Sequence[str],
+    rows: Any,
 ) -> NonFiniteError:
-    """The error for losses that are NaN, or whose gradient is not finite, and where that began."""
-    bad = np.isnan(losses) | ~np.isfinite(delta).all(axis=1)
+    """The error for losses that are NaN, or whose gradient is not finite, and where that began.
+
+    Without `losses` it is the loss of the whole batch, which one bad row spoils for all.
+    """
+    bad = ~np.isfinite(delta).all(axis=1)
+    if losses is not None:
+        bad |= np.isnan(losses)
+    elif not np.isfinite(y[-1]).all():
+        bad = ~np.isfinite(y[-1]).all(axis=1)
     n = int(np.argmax(bad))
     row = n if rows is None else int(rows[n])
     for label, below, above in zip(labels, [x, *y], y, strict=False):
@@ -45,7 +57,8 @@ def of_output(
                 f"the first NaN or infinity came out of {label}"
             )
     return NonFiniteError(
-        f"loss: got {losses[n]} with gradient {delta[n]} at row {row}, where h_L is {y[-1][n]}; "
+        f"loss: got {'NaN or infinity' if losses is None else losses[n]} with gradient {delta[n]} "
+        f"at row {row}, where h_L is {y[-1][n]}; "
         f"the first NaN or infinity came out of {labels[-1]}"
     )
 

@@ -65,20 +65,17 @@ cdef class Plan(Buffers):
 
         The array is the plan's own, and overwritten by the next call.
         """
-        cdef Pass p
-        cdef Block whole
-        cdef int code
-        start_pass(&p, NULL, self._targets_of(targets), 1)
-        whole.first, whole.rows = 0, self.rows
-        self._need_dy(gradient)
         self.loss_call.row_scale = NULL
-        self.message = self.blocks[0].message
-        with nogil:
-            code = self.loss_block(&p, &whole, gradient)
-        self.failed = self.count
-        if code:
-            self._raise(code, "loss_and_delta")
+        self._run_loss(targets, gradient)
         return self._losses[:self.rows]
+
+    def batch_loss(self, targets, weight, double scale):
+        """What a loss over the whole batch makes of the last forward pass, weighted and reduced."""
+        cdef Pass p
+        start_pass(&p, NULL, NULL, scale)
+        self._weigh(&p, weight)
+        self._run_loss(targets, False)
+        return self.loss_values[0]
 
     def upstream(self):
         """The last dy, ∂ℒ/∂h_L, to be filled before :meth:`backward`."""
@@ -143,7 +140,6 @@ cdef class Plan(Buffers):
             self, Pass* p, x, targets, weight, double scale, bint training,
             input_gradient) except -1:
         # Everything a pass through the chain needs, before the lock is let go.
-        cdef int64_t n
         self._use(len(x), training, 0)
         self._need_dy(True)
         self._need_gradient()
@@ -151,12 +147,38 @@ cdef class Plan(Buffers):
         start_pass(p, <const char*>pointer(x), self._targets_of(targets), scale)
         if input_gradient is not None:
             p.dx = <char*>pointer(input_gradient)
+        self._weigh(p, weight)
+        return 0
+
+    cdef int _weigh(self, Pass* p, weight) except -1:
+        # The scale of each row, for this pass and for the loss to see.
+        cdef int64_t n
         if weight is not None:
             p.weight = <const double*>pointer(weight)
         self.loss_call.row_scale = self.row_scale
         for n in range(self.rows):
-            self.row_scale[n] = scale * (1 if p.weight == NULL else p.weight[n])
+            self.row_scale[n] = p.scale * (1 if p.weight == NULL else p.weight[n])
         return 0
+
+    cdef int _run_loss(self, targets, bint gradient) except -1:
+        cdef Pass p
+        cdef Block whole
+        cdef int code
+        start_pass(&p, NULL, self._targets_of(targets), 1)
+        whole.first, whole.rows = 0, self.rows
+        self._need_dy(gradient)
+        self.message = self.blocks[0].message
+        with nogil:
+            code = self.loss_block(&p, &whole, gradient)
+        self.failed = self.count
+        if code:
+            self._raise(code, self._loss_function())
+        return 0
+
+    def _loss_function(self):
+        if self.loss_table.python and self.loss_table.whole_batch:
+            return "batch_loss_and_delta"
+        return "loss_and_delta"
 
     cdef const char* _targets_of(self, targets) except? NULL:
         self._targets = targets
@@ -176,9 +198,9 @@ cdef class Plan(Buffers):
             raise failures.of_gradient(self._x, self.dy, self.grads, self._labels)
         if stage == OUTPUT:
             last = self.dy[self.count - 1]
-            raise failures.of_output(
-                self._x, self.y, last, self._losses[:self.rows], self._labels, rows)
-        self._raise(code, ("forward", "loss_and_delta", "", "backward")[stage])
+            losses = None if self.loss_table.whole_batch else self._losses[:self.rows]
+            raise failures.of_output(self._x, self.y, last, losses, self._labels, rows)
+        self._raise(code, ("forward", self._loss_function(), "", "backward")[stage])
 
     def _raise(self, int code, function):
         exc, self._exception = self._exception, None

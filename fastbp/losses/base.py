@@ -18,10 +18,17 @@ class Loss(Part):
     A loss acts on what the last layer puts out, a (rows, n_out), and returns **unweighted**
     losses and gradients of single examples; the host applies weights, reduction and scale.
 
+    A loss over the whole batch (contrastive, ranking), whose rows have no losses of their own, says
+    ``rows_independent = False`` and gives :meth:`batch_loss_and_delta` instead: one number for all
+    rows, which it weights and reduces itself.
+
     Attributes
     ----------
     contract : int
         Version of this contract.
+    rows_independent : bool
+        A row's loss depends on that row alone. False: one loss for the whole batch; then "none" is
+        no reduction, and weight 2 need not be the same as having a row twice.
     targets : {"classes", "values", "binary"}
         What y holds: classes or probability rows; values; labels in [0, 1].
     probabilities : bool
@@ -29,6 +36,7 @@ class Loss(Part):
     """
 
     contract = 1
+    rows_independent = True
     targets: Literal["classes", "values", "binary"] = "values"
     probabilities = False
 
@@ -61,6 +69,33 @@ class Loss(Part):
         """Losses of single examples, float64 (rows,); fills delta, their gradient w.r.t. a."""
         raise NotImplementedError(f"{type(self).__name__}.loss_and_delta")
 
+    def batch_loss_and_delta(
+        self, a: Array, targets: Array, weight: Array, delta: Array | None
+    ) -> float:
+        """The loss of the whole batch; fills delta, its gradient w.r.t. a.
+
+        Called, with ``rows_independent = False`` alone, on all rows of a batch at once, so that
+        ``loss``, ``gradients`` and ``step`` agree. The host changes neither result.
+
+        Parameters
+        ----------
+        a : ndarray, (rows, n_out)
+            One row at least.
+        targets : ndarray, first axis rows
+            As :meth:`check_targets` returned them.
+        weight : float64 ndarray, (rows,)
+            Each row's weight times the factor of the reduction, 1 / Σ w for the mean and 1 for the
+            sum: so they sum to 1 for the mean, in ``fit``'s minibatches in expectation. Rows of
+            weight 0 were left out.
+        delta : ndarray, (rows, n_out), or None
+
+        Returns
+        -------
+        float
+            Weighted and reduced.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.batch_loss_and_delta")
+
     def y_hat(self, a: Array, out: Array) -> None:
         """Fill out with the output that predictions are made from; the identity unless given."""
         out[...] = a
@@ -68,7 +103,8 @@ class Loss(Part):
     def y_hat_gradient(self, a: Array, targets: Array, out: Array) -> None:
         """Fill out with the gradient of single examples' losses w.r.t. y_hat (E4).
 
-        Where y_hat is the identity this is delta; a loss that overrides y_hat overrides this too.
+        Where y_hat is the identity this is delta; a loss that overrides y_hat overrides this too,
+        unless it is over the whole batch, which has no such gradient then.
         """
         if type(self).y_hat is not Loss.y_hat:
             raise ConfigError(f"g.y_hat: {type(self).__name__} gives no gradient w.r.t. y_hat")

@@ -50,8 +50,11 @@ def same_bits(one: Array, other: Array) -> bool:
     return one.dtype.kind == "f" and bool(np.array_equal(one, other, equal_nan=True))
 
 
-def error(got: Array, want: Array) -> float:
-    """max|got - want| / max|want|; equal NaN and infinities count as equal."""
+def error(got: Array, want: Array, whole: Array | None = None) -> float:
+    """max|got - want| / max|want|; equal NaN and infinities count as equal.
+
+    `whole` is what `want` is a part of, for the scale. Only finite numbers make a scale.
+    """
     if got.size == 0:
         return 0.0
     got, want = got.astype(np.float64), want.astype(np.float64)
@@ -60,7 +63,8 @@ def error(got: Array, want: Array) -> float:
     apart[(got == want) | (np.isnan(got) & np.isnan(want))] = 0
     if not np.isfinite(apart).all():
         return float("inf")
-    scale = np.abs(want[np.isfinite(want)]).max(initial=0)
+    of = want if whole is None else whole.astype(np.float64)
+    scale = np.abs(of[np.isfinite(of)]).max(initial=0)
     return float(apart.max() / (scale if scale > 0 else 1))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp.batch import Batch
 from fastbp.checks import Array
-from fastbp.errors import DtypeError, PluginCallError
+from fastbp.errors import DtypeError, NonFiniteError, PluginCallError
 from fastbp.network import Network
 from fastbp.testing.differences import EPS64, STEPS, Compared, compare
 from fastbp.testing.rounding import slack
@@ -28,10 +28,13 @@ class GradcheckReport:
         largest error relative to the parameter's largest gradient, and where.
     dtype : dtype
         The network's.
+    rows : tuple of int
+        Rows that were left out, since their loss is infinite (as where a_l is -inf).
     """
 
     parameters: dict[str, Compared]
     dtype: np.dtype[Any]
+    rows: tuple[int, ...] = ()
 
     @property
     def errors(self) -> dict[str, float]:
@@ -48,10 +51,16 @@ class GradcheckReport:
         lines = [f"{'parameter':<{wide}}checked  kinks  max error  verdict"]
         for name, found in self.parameters.items():
             verdict = "ok"
+            if found.not_finite:
+                verdict += f", {found.not_finite} not finite and not compared"
             if found.wrong:
                 verdict = f"WRONG at {found.at}: {found.got:.6g}, differences {found.want:.6g}"
             counts = f"{found.checked:>7}{found.left_out:>7}"
             lines.append(f"{name:<{wide}}{counts}{found.error:>11.1e}  {verdict}")
+        if self.rows:
+            lines.append(
+                f"left out, their loss being infinite: rows {', '.join(map(str, self.rows))}"
+            )
         return "\n".join(lines)
 
 
@@ -62,7 +71,8 @@ def gradcheck(
 
     The differences are taken in a float64 copy of the network, so a float32 network is held to
     what float32 can give. Entries at which the loss has a kink, as where a ReLU's input is 0, have
-    no derivative and are left out.
+    no derivative and are left out. So are entries that are infinite, or at which the loss is, and
+    rows whose loss is infinite; the report counts them.
 
     Parameters
     ----------
@@ -84,7 +94,7 @@ def gradcheck(
     AssertionError
         A gradient is wrong; the message is the table.
     ShapeError, DtypeError, LabelError, NonFiniteError, ConfigError
-        An argument does not fit.
+        An argument does not fit, or no row has a finite loss.
 
     Examples
     --------
@@ -97,6 +107,7 @@ def gradcheck(
     >>> max(report.errors.values()) < 1e-4
     True
     """
+    sample_weight, left_out = _finite_rows(network, X, y, sample_weight)
     g = network.gradients(X, y, sample_weight=sample_weight, input_gradient=True)
     batch = Batch.check(network._layout, network.loss_function, X, y, sample_weight)
     got = {name: np.array(g[name], np.float64) for name in network.params}
@@ -113,10 +124,10 @@ def gradcheck(
     allowed = _allowed(network, wide, batch, g.scale, got)
 
     def value() -> float:
-        return float(wide.loss(batch.x, batch.targets, sample_weight=batch.weight))
+        return wide._value(batch, batch.scale("mean")) + wide._penalty()
 
     # the loss's rounding error is some eps of the numbers it is made from
-    size = abs(value()) + float(np.abs(wide.forward(batch.x)).max(initial=0))
+    size = _largest(np.array([value()])) + _largest(wide.forward(batch.x))
     rng = np.random.default_rng(0)
     found = {}
     for name, array in {**wide.params, "x": batch.x}.items():
@@ -127,10 +138,33 @@ def gradcheck(
             value, array, got[name], magnitude=size, slack=allowed[name], entries=some,
             steps=steps, eps=eps,
         )  # fmt: skip
-    report = GradcheckReport(found, network.dtype)
+    report = GradcheckReport(found, network.dtype, left_out)
     if report.wrong:
         raise AssertionError(f"gradients of {', '.join(report.wrong)} are wrong\n{report!r}")
     return report
+
+
+def _finite_rows(
+    network: Network, X: Any, y: Any, sample_weight: Any
+) -> tuple[Any, tuple[int, ...]]:
+    """Weights that leave out the rows whose loss is infinite, and which these are."""
+    value = network.gradients(X, y, sample_weight=sample_weight).loss
+    if np.isfinite(value):
+        return sample_weight, ()
+    infinite = np.ones(len(X), bool)  # what a loss over the whole batch says of all rows
+    if network.loss_function.rows_independent:
+        losses = network.loss(X, y, sample_weight=sample_weight, reduction="none")
+        infinite = ~np.isfinite(losses)
+    weight = np.ones(len(X)) if sample_weight is None else np.array(sample_weight, np.float64)
+    weight[infinite] = 0
+    if not weight.any():
+        raise NonFiniteError(f"loss: got {value}; wanted a row whose loss is finite")
+    return weight, tuple(int(n) for n in np.flatnonzero(infinite))
+
+
+def _largest(array: Array) -> float:
+    """max|array| of what is finite: an infinite tolerance would let every gradient pass."""
+    return float(np.abs(array[np.isfinite(array)]).max(initial=0))
 
 
 def lacks_type(exc: BaseException) -> bool:
@@ -159,7 +193,7 @@ def _allowed(
 ) -> dict[str, Array]:
     """The error that each entry of the gradients may have by rounding alone."""
     eps = float(np.finfo(network.dtype).eps)
-    flat = {name: 30 * eps * np.abs(array).max(initial=0) for name, array in got.items()}
+    flat = {name: 30 * eps * _largest(array) for name, array in got.items()}
     if wide.dtype != np.float64:  # nothing finer to measure with
         return {name: np.full(got[name].shape, 10 * most) for name, most in flat.items()}
     if network.dtype == np.float64:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 from fastbp.errors import DtypeError, FastbpError
@@ -13,8 +15,16 @@ from fastbp.testing.loss_case import LossCase, LossRun, cases, odd_widths, raw_t
 
 
 def returned(loss: Loss) -> None:
-    """loss_and_delta returns one float64 per row, in an array of its own."""
+    """loss_and_delta returns one float64 per row, in an array of its own; of a batch, a number."""
     for case in cases(loss):
+        if not loss.rows_independent:
+            for rows in (1, 4):  # a batch of one row comes too, where there are no pairs
+                got = case.run(rows).returned
+                assert isinstance(got, Real), (
+                    f"{case}: returned {type(got).__name__}; wanted a float"
+                )
+                assert np.isfinite(float(got)), f"{case}: returned {got} for {rows} rows"
+            continue
         run = case.run(4)
         got = run.returned
         assert isinstance(got, np.ndarray), (
@@ -62,12 +72,17 @@ def overwrites(loss: Loss) -> None:
 
 
 def inputs_unchanged(loss: Loss) -> None:
-    """a and the targets are only read."""
+    """a, the targets and the weights are only read."""
     for case in cases(loss):
         a, targets = case.data(4)
         for delta in (True, False):
             run = LossRun(case, a, targets, delta=delta)
-            for name, before, after in (("a", a, run.a), ("targets", targets, run.targets)):
+            read = (
+                ("a", a, run.a),
+                ("targets", targets, run.targets),
+                ("weight", case.weight(4), run.weight),
+            )
+            for name, before, after in read:
                 assert same_bits(before, after), f"{case}: changed {name}, which it may only read"
 
 
@@ -96,6 +111,8 @@ def in_bounds(loss: Loss) -> None:
 
 def empty_batch(loss: Loss) -> None:
     """A batch of 0 rows gives 0 losses."""
+    if not loss.rows_independent:
+        return  # the host does not call it then
     for case in cases(loss):
         a, targets = case.data(2)
         for delta in (True, False):
@@ -118,12 +135,15 @@ def nan_rows(loss: Loss) -> None:
             if case.body.flags & table_flags.INFALLIBLE:
                 raise AssertionError(f"{case}: FASTBP_INFALLIBLE, but failed: {exc}") from exc
             continue  # refused: not dropped either
-        assert np.isnan(run.losses[1]), (
-            f"{case}: a row of NaN gave the loss {run.losses[1]}; NaN must not be dropped"
+        of_row = run.losses[1 if loss.rows_independent else 0]
+        assert np.isnan(of_row), (
+            f"{case}: a row of NaN gave the loss {of_row}; NaN must not be dropped"
         )
         assert np.isnan(run.delta[1]).any(), (
             f"{case}: a row of NaN gave delta {run.delta[1]}; NaN must not be dropped"
         )
+        if not loss.rows_independent:
+            continue
         others = [0, 2, 3]
         for name in ("losses", "delta"):
             got, want = getattr(run, name)[others], getattr(clean, name)[others]

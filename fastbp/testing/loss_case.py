@@ -19,12 +19,14 @@ USUAL = (3, 4, 5, 2, 1, 6, 8)
 
 
 class LossRun:
-    """One call of loss_and_delta, each array in guarded memory.
+    """One call of loss_and_delta or batch_loss_and_delta, each array in guarded memory.
 
     Attributes
     ----------
+    weight : ndarray, (rows,)
+        What a loss over the whole batch weights its rows with.
     losses, delta : ndarray
-        What the loss gave; delta started full of `fill`.
+        What the loss gave, of the whole batch one number; delta started full of `fill`.
     returned : object
         What a Python body returned; a C body fills `losses` itself.
     """
@@ -43,11 +45,19 @@ class LossRun:
         self.a = self.guarded.copy("a", a)
         self.targets = self.guarded.copy("targets", targets)
         self.delta = self.guarded.array("delta", a.shape, case.dtype, fill)
-        losses = self.guarded.array("losses", (len(a),), np.float64, fill)
-        self.returned: Any = case.body.loss_and_delta(
-            self.a, self.targets, self.delta if delta else None, losses
-        )
-        self.losses: Array = np.array(self.returned)
+        self.weight = self.guarded.copy("weight", case.weight(len(a)))
+        wanted = self.delta if delta else None
+        self.returned: Any
+        if case.loss.rows_independent:
+            losses = self.guarded.array("losses", (len(a),), np.float64, fill)
+            self.returned = case.body.loss_and_delta(self.a, self.targets, wanted, losses)
+            self.losses: Array = np.array(self.returned)
+        else:
+            losses = self.guarded.array("losses", (1,), np.float64, fill)
+            self.returned = case.body.batch_loss_and_delta(
+                self.a, self.targets, self.weight, wanted, losses
+            )
+            self.losses = np.array([self.returned])
 
 
 class LossCase:
@@ -67,6 +77,11 @@ class LossCase:
         a = (1.5 * rng.standard_normal((rows, self.n_out))).astype(np.float32).astype(self.dtype)
         raw = raw_targets(self.loss, rng, rows, self.n_out)[self.kind]
         return a, self.loss.check_targets(raw, self.n_out, self.dtype)
+
+    def weight(self, rows: int) -> Array:
+        """Uneven weights that sum to 1, as for a mean."""
+        weight = np.random.default_rng(rows).uniform(0.5, 1.5, rows)
+        return np.asarray(weight / weight.sum())
 
     def run(self, rows: int, seed: int = 0, **how: Any) -> LossRun:
         """A run on fresh data."""
@@ -134,7 +149,9 @@ def odd_widths(loss: Loss) -> list[int]:
 
 def has_python(loss: Loss) -> bool:
     """Whether the loss has a Python body."""
-    return type(loss).loss_and_delta is not Loss.loss_and_delta
+    if loss.rows_independent:
+        return type(loss).loss_and_delta is not Loss.loss_and_delta
+    return type(loss).batch_loss_and_delta is not Loss.batch_loss_and_delta
 
 
 def cases(

@@ -10,12 +10,47 @@ from fastbp.checks import Array
 from fastbp.errors import FastbpError
 from fastbp.losses.base import Loss
 from fastbp.network import Network
+from fastbp.optimizers import SGD
 from fastbp.testing.arrays import close, error
 from fastbp.testing.network_checks import ROWS, data, networks
+
+TINY = 1e-30  # a learning rate that changes no parameter
+
+
+def one_value(loss: Loss) -> None:
+    """loss, gradients, loss_and_grad and step give one value; a row of weight 0 changes nothing."""
+    for net in networks(loss):
+        X, y = data(net)
+        w = np.array([0.5, 2.0, 0.0, 1.0, 3.0, 0.25])
+        spoilt, some = X.copy(), w != 0
+        spoilt[~some] = np.nan
+        for X_in, y_in, weight in ((X, y, None), (spoilt, y, w), (X[some], y[some], w[some])):
+            g = net.gradients(X_in, y_in, sample_weight=weight)
+            values = {
+                "loss": net.loss(X_in, y_in, sample_weight=weight),
+                "gradients": g.loss,
+                "loss_and_grad": net.loss_and_grad(X_in, y_in, sample_weight=weight)[0],
+                "step": net.copy().step(X_in, y_in, SGD(TINY), sample_weight=weight),
+            }
+            if weight is w:
+                dropped = g
+            for name, value in values.items():
+                assert close(np.array([value], net.dtype), np.array([g.loss], net.dtype)), (
+                    f"{loss!r}, {net.dtype}: {name} gives {value}, gradients {g.loss}"
+                )
+        same = close(np.array([dropped.loss], net.dtype), np.array([g.loss], net.dtype))
+        assert same, (
+            f"{loss!r}, {net.dtype}: rows of weight 0 make the loss {dropped.loss}, not {g.loss}"
+        )
+        assert close(dropped.flat, g.flat), (
+            f"{loss!r}, {net.dtype}: rows of weight 0 change the gradient"
+        )
 
 
 def weights(loss: Loss) -> None:
     """Weighted sums and means of the single rows' losses and gradients."""
+    if not loss.rows_independent:
+        return  # it weights its rows in its own way; `gradients` looks at that
     for net in networks(loss):
         X, y = data(net)
         w = np.array([0.5, 2.0, 0.0, 1.0, 3.0, 0.25])

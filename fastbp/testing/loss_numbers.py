@@ -15,7 +15,7 @@ BLOCKS = ((0, 1), (1, 3), (3, 7))
 
 
 def gradients(loss: Loss) -> None:
-    """delta is the derivative of each row's own loss, unweighted and unscaled."""
+    """delta is the derivative of each row's own loss, unweighted, or of the whole batch's."""
     for case in cases(loss, dtypes=["float64"]):
         check_gradients(case, 4)
 
@@ -27,25 +27,37 @@ def odd_widths(loss: Loss) -> None:
 
 
 def check_gradients(case: LossCase, rows: int) -> None:
-    """delta against differences, row by row."""
+    """delta against differences, row by row, or over all rows of a loss over the whole batch."""
     a, targets = case.data(rows)
     run = LossRun(case, a, targets)
-    for n in range(rows):
+    one_each = case.loss.rows_independent
+    size = float(np.abs(run.losses).max()) + float(np.abs(a).max())
+    assert np.isfinite(size), (
+        f"{case}, {rows} rows: the losses are {run.losses}; wanted them finite"
+    )
+    for n in range(len(run.losses)):
 
         def value(n: int = n) -> float:
-            return float(np.asarray(case.body.loss_and_delta(a, targets, None)).reshape(-1)[n])
+            return float(LossRun(case, a, targets, delta=False).losses[n])
 
-        size = float(np.abs(run.losses).max()) + float(np.abs(a).max())
-        found = compare(value, a[n], run.delta[n], magnitude=size)
+        moved, delta = (a[n : n + 1], run.delta[n : n + 1]) if one_each else (a, run.delta)
+        found = compare(value, moved, delta, magnitude=size)
+        hint = (
+            "that row's loss give {}; the host applies weights and the mean"
+            if one_each
+            else "the loss give {}; the loss applies the weights, and the host nothing"
+        )
+        at = (n + found.at[0], *found.at[1:]) if found.at else ()
         assert not found.wrong, (
-            f"{case}, {rows} rows: delta is {found.got:.9g} at {(n, *found.at)}; central "
-            f"differences of that row's loss give {found.want:.9g}; the host applies weights and "
-            "the mean"
+            f"{case}, {rows} rows: delta is {found.got:.9g} at {at}; central differences of "
+            + hint.format(f"{found.want:.9g}")
         )
 
 
 def blocks(loss: Loss) -> None:
     """A row's loss and delta do not depend on the other rows of the call."""
+    if not loss.rows_independent:
+        return
     for case in cases(loss):
         a, targets = case.data(7)
         whole = LossRun(case, a, targets)
@@ -57,7 +69,7 @@ def blocks(loss: Loss) -> None:
                 got, want = getattr(run, name), getattr(whole, name)[part]
                 assert close(got, want), (
                     f"{case}: rows {start} to {stop - 1} of {name} depend on which other rows are "
-                    "in the call; wanted single rows' losses, no mean"
+                    "in the call; wanted single rows' losses, no mean, or rows_independent = False"
                 )
 
 
@@ -122,6 +134,9 @@ def y_hat_gradient(loss: Loss) -> None:
     """E4, where the loss gives it: by the chain rule through y_hat it makes delta."""
     if type(loss).y_hat_gradient is Loss.y_hat_gradient:
         return
+    assert loss.rows_independent, (
+        f"{loss!r}: gives y_hat_gradient, which nobody calls with rows_independent = False"
+    )
     for case in cases(loss, dtypes=["float64"]):
         a, targets = case.data(3)
         run = LossRun(case, a, targets)

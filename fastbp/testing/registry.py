@@ -71,6 +71,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         loss_numbers.y_hat,
         loss_numbers.y_hat_gradient,
         loss_numbers.decide,
+        loss_network.one_value,
         loss_network.weights,
         loss_network.targets,
         *PART,

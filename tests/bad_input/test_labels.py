@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse
 
 import fastbp as bp
+from fastbp.testing import gradcheck
 
 CALLS = ["loss", "gradients", "loss_and_grad", "step", "fit", "validation"]
 GIVEN = np.array([2, 0, 1, 1, 0])
@@ -224,3 +225,59 @@ def test_the_row_in_the_message_is_the_callers(net, X, refuses):
     soft = rows(0.5, 0.5, 0.5)[[1, 1, 0, 1, 0]]
     message = SUM.format("0.5 0.5 0.5", 1.5).replace("row 1", "row 3")
     refuses(net, bp.LabelError, message, lambda: net.loss(X, soft, sample_weight=weights))
+
+
+@pytest.fixture
+def soft():
+    """soft(dtype, n): 5 rows of n probabilities, rounded to dtype so that their sums are not 1."""
+
+    def soft(dtype, n=3):
+        e = np.exp(3 * np.random.default_rng(n).standard_normal((200, n)))
+        p = (e / e.sum(axis=1, keepdims=True)).astype(dtype)
+        off = np.abs(p.sum(axis=1, dtype=np.float64) - 1)
+        return p[np.argsort(off)[-5:]], off.max()
+
+    return soft
+
+
+@pytest.mark.parametrize("network", ["float32", "float64"])
+@pytest.mark.parametrize("n", [2, 3, 10, 1000])
+def test_rows_are_judged_by_what_their_dtype_can_round(make, X, soft, network, n):
+    y, off = soft(np.float16, n)
+    assert 2e-4 < off < 5e-4
+    net = make(n, dtype=network)
+    wide = y.astype(network)
+    for call in (net.loss, net.gradients, net.loss_and_grad):
+        with pytest.raises(bp.LabelError, match="which sums to"):
+            call(X, wide)  # numbers that could have been exact
+        call(X, y)
+    net.reset_optimizer()
+    history = net.fit(X, y, epochs=2, batch_size=2, validation_data=(X, y), optimizer=bp.SGD(1e-3))
+    assert history.val_loss[1] == net.loss(X, y)
+    p = y.astype(np.float64)
+    log_y_hat = np.log(net.predict_proba(X).astype(np.float64))
+    assert net.loss(X, y) == pytest.approx(-(p * log_y_hat).sum(axis=1).mean(), rel=1e-5)
+    gradcheck(net, X, y, entries=20)
+
+
+def test_half_precision_is_no_excuse_for_more(net, X, refuses):
+    y = np.full((5, 3), 1 / 3, np.float16)
+    y[1] = 0.5, 0.25, 0.252
+    message = SUM.format("0.5   0.25  0.252", f"{y[1].sum(dtype=np.float64):.6g}")
+    refuses(net, bp.LabelError, message, lambda: net.step(X, y, bp.SGD(0.1)))
+    y[1] = 1.0005, -0.0005, 0
+    with pytest.raises(bp.LabelError, match="which sums to"):
+        net.step(X, y, bp.SGD(0.1))
+
+
+def test_sums_are_judged_before_the_cast(net, X):
+    """Off by 1e-4 and a float32 rounding either way: float64 tells which rows are off by more."""
+    y = np.tile([0.25, 0.25, 0.5], (5, 1))
+    for off, good in ((9.9999e-5, True), (1.00001e-4, False)):
+        for sign in (1, -1):
+            y[1, 0] = 0.25 + sign * off
+            if good:
+                assert np.isfinite(net.loss(X, y))
+            else:
+                with pytest.raises(bp.LabelError, match="at row 1, which sums to"):
+                    net.loss(X, y)

@@ -192,6 +192,18 @@ def test_a_model_that_cannot_be_written(complains, classes, tmp_path):
     complains(1, ["model.npz"], "train", classes, "--out", tmp_path / "model.npz", *SMALL, out=None)
 
 
+def test_probabilities_in_half_precision(run, save):
+    """Their sums are off by more than float32's would be, and are judged as they came."""
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    e = np.exp(X @ np.random.default_rng(1).normal(size=(4, 3)))
+    p = (e / e.sum(axis=1, keepdims=True)).astype(np.float16)
+    assert np.abs(p.sum(axis=1, dtype=float) - 1).max() > 2e-4
+    path = save("soft.npz", X=X, y=p)
+    code, out, _ = run("train", path, "--loss", "softmax_cross_entropy", "--json", *SMALL)
+    assert code == 0
+    assert np.isfinite(json.loads(out)["held_out_loss"])
+
+
 def test_a_training_that_diverges_is_no_bad_input(complains, classes, tmp_path):
     model = tmp_path / "model.npz"
     flags = ("--lr", "1e30", "--out", model, *SMALL)

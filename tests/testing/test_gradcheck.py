@@ -6,6 +6,8 @@ import pytest
 import fastbp as bp
 from fastbp.layers import Elementwise
 from fastbp.testing import GradcheckReport, gradcheck
+from fastbp.testing.arrays import error
+from fastbp.testing.differences import compare
 
 LOSSES = ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"]
 
@@ -91,6 +93,76 @@ def test_a_slope_one_percent_off_is_found_in_every_layer_below_it():
         for name in ("dense1.W", "dense1.b", "x"):
             assert "WRONG at (" in lines[name]
         assert lines["dense2.W"].endswith("ok")
+
+
+MASKED = {  # where an infinity stands, and what then cannot be compared
+    "a masked class": (lambda net, y: None, {"dense2.b": 1}, ()),
+    "a row of that class": (lambda net, y: y.__setitem__(3, 2), {"dense2.b": 1}, (3,)),
+    "a dead hidden unit": (
+        lambda net, y: net.params["dense1.b"].__setitem__(1, -np.inf),
+        {"dense1.b": 1, "dense2.b": 1},
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("change", "counted", "rows"), MASKED.values(), ids=MASKED)
+def test_an_infinity_does_not_loosen_the_tolerance(dtype, change, counted, rows):
+    X, y = np.random.default_rng(0).standard_normal((5, 3)), np.array([0, 1, 0, 1, 1])
+    for factor in (1.0, 1.01, 1.84):
+        net = bp.Network(3, [bp.Dense(4), Wrong(factor), bp.Dense(3)], dtype=dtype, rng=0)
+        net.params["dense2.b"][2] = -np.inf
+        change(net, y)
+        if factor == 1:
+            report = gradcheck(net, X, y)
+            assert {
+                k: v.not_finite for k, v in report.parameters.items() if v.not_finite
+            } == counted
+            assert report.rows == rows
+            assert all(found.left_out == 0 for found in report.parameters.values())
+            assert ", 1 not finite and not compared" in repr(report)
+            assert ("infinite: rows 3" in repr(report)) == (rows == (3,))
+        else:
+            with pytest.raises(AssertionError, match=r"of dense1.W, dense1.b, x are wrong"):
+                gradcheck(net, X, y)
+
+
+def test_where_no_loss_is_finite_there_is_nothing_to_compare():
+    net = bp.mlp([2, 3], dtype="float64", rng=0)
+    net.params["dense1.b"][2] = -np.inf
+    X = np.ones((3, 2))
+    with pytest.raises(bp.NonFiniteError, match="loss: got inf; wanted a row whose loss is finite"):
+        gradcheck(net, X, [2, 2, 1], sample_weight=[1, 1, 0])
+    assert gradcheck(net, X, [2, 2, 1], sample_weight=[1, 0, 2]).rows == (0,)
+
+
+def test_a_function_that_is_finite_nearby_alone():
+    """Steps that leave its domain are not taken for kinks, nor as anything's slope."""
+    x = np.array([0.5, 1e-9, 1e-4, 2.0, np.inf])
+
+    def value():
+        with np.errstate(all="ignore"):
+            return float(np.log(x[:4]).sum())
+
+    slope = 1 / x
+    found = compare(value, x, slope, magnitude=50.0)
+    assert (found.checked, found.left_out, found.not_finite) == (5, 0, 2)
+    assert not found.wrong
+    slope[2] *= 2
+    found = compare(value, x, slope, magnitude=50.0)
+    assert found.wrong
+    assert found.at == (2,)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_no_tolerance_is_infinite(bad):
+    x = np.ones(2)
+    for limits in ({"magnitude": bad}, {"magnitude": 1.0, "slack": np.array([0, bad])}):
+        with pytest.raises(AssertionError):
+            compare(lambda: float(x.sum()), x, np.ones(2), **limits)
+    part, whole = np.array([1.0, 2.0]), np.array([1.0, 2.0, bad])
+    assert error(part + 1, part, whole) == 0.5
 
 
 def test_report_is_a_table():

@@ -106,13 +106,14 @@ static size_t scratch(void *context, int64_t rows, int64_t n_in, int64_t n_out, 
     (void)context, (void)rows, (void)n_in, (void)n_out, (void)type;
     return 8;
 }
-#define HEAD(kind) sizeof(fastbp_##kind), FASTBP_MINOR, FLAGS, 0
-#define FLAGS (BUG == NO_FLAG ? 0 : FASTBP_ROWS_INDEPENDENT) | (BUG == NO_X ? 0 : FASTBP_NEEDS_X) \
-              | FASTBP_ENTRIES_INDEPENDENT | (BUG == OVERFLOWS ? FASTBP_INFALLIBLE : 0)
+#define HEAD(kind, more) sizeof(fastbp_##kind), FASTBP_MINOR, FLAGS | (more), 0
+#define FLAGS (BUG == NO_FLAG ? 0 : FASTBP_ROWS_INDEPENDENT) \
+              | (BUG == OVERFLOWS ? FASTBP_INFALLIBLE : 0)
+#define EACH (BUG == NO_X ? 0 : FASTBP_NEEDS_X) | FASTBP_ENTRIES_INDEPENDENT
 #define PAIR(name) {name##_f32, BUG == F32_ONLY ? NULL : name##_f64}
-const fastbp_layer layer = {HEAD(layer), PAIR(forward), PAIR(backward), scratch};
-const fastbp_elementwise elementwise = {HEAD(elementwise), PAIR(f), PAIR(df), {NULL, NULL}};
-const fastbp_loss loss = {HEAD(loss), PAIR(loss), {NULL, NULL}, NULL};
+const fastbp_layer layer = {HEAD(layer, 0), PAIR(forward), PAIR(backward), scratch};
+const fastbp_elementwise elementwise = {HEAD(elementwise, EACH), PAIR(f), PAIR(df), {NULL, NULL}};
+const fastbp_loss loss = {HEAD(loss, 0), PAIR(loss), {NULL, NULL}, NULL};
 """
 
 BUGS = [
@@ -249,5 +250,5 @@ def test_bug_is_caught(part, bug, check, message, libraries):
 
 def test_flags_are_the_header_s():
     header = Path(bp.get_include(), "fastbp", "plugin.h").read_text("utf-8")
-    for name in ("ROWS_INDEPENDENT", "INFALLIBLE", "NEEDS_X", "ENTRIES_INDEPENDENT"):
+    for name in ("ROWS_INDEPENDENT", "INFALLIBLE", "NEEDS_X", "ENTRIES_INDEPENDENT", "WHOLE_BATCH"):
         assert re.findall(rf"FASTBP_{name} = (\d+)", header) == [str(getattr(table_flags, name))]

@@ -72,11 +72,17 @@ ENTRIES = {
 
 
 @pytest.fixture(scope="session")
-def compile_library(tmp_path_factory):
-    """compile_library(source, *folders): a shared library's path; plugin.h is looked for there."""
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
+def compiler():
+    """The system's C compiler."""
+    found = shutil.which(os.environ.get("CC", "cc"))
+    if found is None:
         pytest.skip("no C compiler: `cc` is not on the path and CC names none")
+    return found
+
+
+@pytest.fixture(scope="session")
+def compile_library(tmp_path_factory, compiler):
+    """compile_library(source, *folders): a shared library's path; plugin.h is looked for there."""
     made = {}
 
     def compile_library(source, *folders):

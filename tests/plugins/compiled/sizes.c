@@ -10,10 +10,11 @@ static int sizes_f32(const fastbp_call *call, int64_t n, const void *x, void *y_
     y[1] = (float)call->host->struct_size;
     y[2] = (float)call->host->minor;
 #ifdef LATER /* built against the grown header: read a new field where the host has it, only there */
-    int has = call->struct_size >= offsetof(fastbp_call, later) + sizeof call->later;
-    y[3] = has ? 1 + (float)call->later : -1;
-    if (call->host->struct_size >= offsetof(fastbp_host, later) + sizeof call->host->later)
+    y[3] = FASTBP_HAS(call, later) ? 1 + (float)call->later : -1;
+    if (FASTBP_HAS(call->host, later))
         y[3] += call->host->later == NULL ? 0 : 1;
+#else
+    y[3] = FASTBP_HAS(call, message_size) && FASTBP_HAS(call->host, random) ? -1 : 0;
 #endif
     return FASTBP_OK;
 }
@@ -35,5 +36,5 @@ const uint64_t ends[] = {
     END(fastbp_elementwise, backward),
     END(fastbp_loss, scratch),
     END(fastbp_call, message_size),
-    END(fastbp_host, reserved),
+    END(fastbp_host, random),
 };

@@ -19,7 +19,7 @@ def changed(name, kind, **fields):
         if field.startswith("slot"):
             words[2 + int(field[4:])] = value
         else:
-            head[["struct_size", "minor", "flags", "reserved"].index(field)] = value
+            head[["struct_size", "minor", "flags", "least_minor"].index(field)] = value
     KEPT.append(words)
     return capsule(ctypes.addressof(words), NAMES[kind])
 
@@ -104,10 +104,33 @@ def test_a_method_that_fails(kind, build, plugin_error):
 def test_a_larger_table_loads_and_its_tail_is_ignored(kind, build, size):
     want = build("kept()")
     losses = [step(want) for _ in range(3)]
-    head = f"struct_size={size}, minor=99, flags=0xffffff01, reserved=7"
+    head = f"struct_size={size}, minor=99"
     got = build(f"changed({PARTS[kind][0]!r}, {kind!r}, {head})")
     assert [step(got) for _ in range(3)] == losses
     assert got.flat.tobytes() == want.flat.tobytes()
+
+
+FLAGS = {"layer": 0b00011, "elementwise": 0b01111, "loss": 0b10011}  # that plugin.h gives each
+
+
+@pytest.mark.parametrize("bit", range(32))
+def test_a_flag_that_this_version_has_not_for_such_a_table(kind, build, plugin_error, bit):
+    body = f"changed({PARTS[kind][0]!r}, {kind!r}, minor=7, flags={1 << bit})"
+    if (kind, bit) == ("loss", 4):  # known, but the class says otherwise
+        words = ["rows_independent is True; wanted FASTBP_WHOLE_BATCH"]
+    elif FLAGS[kind] >> bit & 1:
+        assert np.isfinite(step(build(body)))
+        return
+    else:
+        words = ["version 1.7 of the contract", f"flags {1 << bit:#x}", "this fastbp knows 1.0"]
+    plugin_error(lambda: build(body), ENTRY[kind], PARTS[kind][1], *words)
+
+
+@pytest.mark.parametrize("least", [1, 2, 2**32 - 1])
+def test_a_table_that_needs_a_later_host(kind, build, plugin_error, least):
+    body = f"changed({PARTS[kind][0]!r}, {kind!r}, minor=9, least_minor={least})"
+    words = "of version 1.9 of the contract", f"needs 1.{least} or later", "this fastbp knows 1.0"
+    plugin_error(lambda: build(body), ENTRY[kind], PARTS[kind][1], *words)
 
 
 def test_a_missing_function(kind, build, plugin_error):

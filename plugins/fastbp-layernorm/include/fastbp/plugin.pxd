@@ -20,6 +20,7 @@ cdef extern from "<fastbp/plugin.h>" nogil:
         FASTBP_INFALLIBLE
         FASTBP_NEEDS_X
         FASTBP_ENTRIES_INDEPENDENT
+        FASTBP_WHOLE_BATCH
         FASTBP_CLASSES
         FASTBP_VALUES
 
@@ -33,33 +34,33 @@ cdef extern from "<fastbp/plugin.h>" nogil:
     ctypedef struct fastbp_host:
         uint32_t struct_size
         uint32_t minor
-        fastbp_gemm gemm[2]
-        void (*random)(const fastbp_call* call, int64_t count, double* out) noexcept nogil
         int32_t threads
         int32_t reserved
+        fastbp_gemm gemm[2]
+        void (*random)(const fastbp_call* call, int64_t count, double* out) noexcept nogil
 
     ctypedef struct fastbp_call:
         uint32_t struct_size
         int32_t training
-        const fastbp_host* host
-        void* context
         int64_t rows
         int64_t first_row
         int64_t n_in
         int64_t n_out
         int64_t ld_x
         int64_t ld_y
-        const void* const* params
-        void* const* grads
-        void* const* buffers
-        void* const* saved
         uint64_t seed
         uint64_t step
         uint32_t layer
         int32_t target_kind
-        const double* row_scale
+        int64_t scratch_size
         void* scratch
-        size_t scratch_size
+        const fastbp_host* host
+        void* context
+        const void* const* params
+        void* const* grads
+        void* const* buffers
+        void* const* saved
+        const double* row_scale
         char* message
         size_t message_size
 
@@ -73,7 +74,7 @@ cdef extern from "<fastbp/plugin.h>" nogil:
         uint32_t struct_size
         uint32_t minor
         uint32_t flags
-        uint32_t reserved
+        uint32_t least_minor
         fastbp_forward forward[2]
         fastbp_backward backward[2]
         size_t (*scratch)(
@@ -83,7 +84,7 @@ cdef extern from "<fastbp/plugin.h>" nogil:
         uint32_t struct_size
         uint32_t minor
         uint32_t flags
-        uint32_t reserved
+        uint32_t least_minor
         int (*f[2])(
             const fastbp_call* call, int64_t n, const void* x, void* y) noexcept nogil
         int (*df[2])(
@@ -97,7 +98,7 @@ cdef extern from "<fastbp/plugin.h>" nogil:
         uint32_t struct_size
         uint32_t minor
         uint32_t flags
-        uint32_t reserved
+        uint32_t least_minor
         int (*loss_and_delta[2])(
             const fastbp_call* call, const void* a, const void* targets, double* loss,
             void* delta) noexcept nogil

@@ -106,7 +106,7 @@ cdef fastbp_layer table
 table.struct_size = sizeof(fastbp_layer)
 table.minor = FASTBP_MINOR
 table.flags = FASTBP_ROWS_INDEPENDENT | FASTBP_INFALLIBLE
-table.reserved = 0
+table.least_minor = 0
 table.forward[0] = forward_f32
 table.forward[1] = forward_f64
 table.backward[0] = backward_f32
