@@ -98,8 +98,7 @@ def test_large_momentum_written_into_the_array_does_not_reach_the_parameters():
     net.optimizer_state.arrays["v"][:] = 3e38
     before = net.flat.copy()
     with pytest.raises(bp.NonFiniteError, match="nothing has changed"):
-        for _ in range(100):
-            net.step(X, Y, bp.SGD(3e38, momentum=0.9))
+        net.step(X, Y, bp.SGD(3e38, momentum=0.9))
     np.testing.assert_array_equal(net.flat, before)
 
 

@@ -218,6 +218,7 @@ class Draws(np.random.Generator):
         return self.order
 
 
+SAME = bp.SGD(0.1, momentum=0.9)  # as `net` was trained by
 ORDERS = {
     "out of range": [0, 1, 2, 3, 5],
     "far out of range": [0, 1, 2, 3, 10**9],
@@ -235,7 +236,7 @@ def test_an_order_that_is_none(net, X, y, refuses, order):
     rng = Draws(np.array(ORDERS[order]))
     refuses(
         net, bp.ConfigError, "rng: its permutation(5) gave ...",
-        lambda: net.fit(X, y, rng=rng, optimizer=bp.SGD(0.1, momentum=0.9), batch_size=2, progress=False),
+        lambda: net.fit(X, y, rng=rng, optimizer=SAME, batch_size=2),
     )  # fmt: skip
 
 
@@ -243,15 +244,17 @@ def test_an_order_that_is_none(net, X, y, refuses, order):
 def test_an_order_that_is_no_array(net, X, y, refuses, order):
     refuses(
         net, bp.ConfigError, "rng: its permutation(5) gave ...; wanted 5 whole numbers",
-        lambda: net.fit(X, y, rng=Draws(order), optimizer=bp.SGD(0.1, momentum=0.9), progress=False),
+        lambda: net.fit(X, y, rng=Draws(order), optimizer=SAME),
     )  # fmt: skip
 
 
 def test_an_order_of_ones_own(make, X, y):
     nets = make(), make()
-    nets[0].fit(X, y, rng=Draws(np.array([4, 2, 0, 1, 3], np.int32)), epochs=1, batch_size=2)
+    nets[0].fit(
+        X, y, rng=Draws(np.array([4, 2, 0, 1, 3], np.int32)), optimizer=SAME, batch_size=2, epochs=1
+    )
     order = [4, 2, 0, 1, 3]
-    nets[1].fit(X[order], y[order], shuffle=False, epochs=1, batch_size=2)
+    nets[1].fit(X[order], y[order], optimizer=SAME, batch_size=2, epochs=1, shuffle=False)
     assert nets[0].flat.tobytes() == nets[1].flat.tobytes()
 
 
