@@ -7,7 +7,7 @@ one in which they pack (kernels/src/workspace.c).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -47,3 +47,8 @@ def aligned(array: Array) -> Array:
     copy = arena([array.shape], array.dtype)[0]
     copy[...] = array
     return copy
+
+
+def with_copies(arrays: Iterable[Array]) -> list[tuple[Array, Array]]:
+    """Each array beside a copy of what it holds, to be put back from."""
+    return [(array, array.copy()) for array in arrays]

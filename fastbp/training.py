@@ -141,7 +141,7 @@ def fit(
 
 def _order(rng: np.random.Generator, N: int) -> Array:
     """A new order of N rows; a generator of somebody's own may draw anything."""
-    order: Any = rng.permutation(N)
+    order: Array = rng.permutation(N)
     if type(rng) is np.random.Generator:
         return order
     if not isinstance(order, np.ndarray) or order.shape != (N,) or order.dtype.kind not in "iu":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -70,6 +71,14 @@ def interrupted(code, seconds):
         finally:
             process.kill()
     return subprocess.CompletedProcess(process.args, process.returncode, out)
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch, an oracle where it is installed; where FASTBP_NEEDS_ORACLES is set, it has to be."""
+    if os.environ.get("FASTBP_NEEDS_ORACLES"):
+        return importlib.import_module("torch")
+    return pytest.importorskip("torch", reason="PyTorch is not installed (the extra test-peers)")
 
 
 @pytest.fixture(scope="session", name="interrupted")

@@ -333,8 +333,7 @@ def test_float32_within_a_bound_of_float64(number, layers_of, quantities, relati
 
 
 @pytest.mark.parametrize("number", range(0, COUNT, 2))
-def test_pytorch(number, layers_of, quantities, relative_error):
-    torch = pytest.importorskip("torch", reason="PyTorch is a second oracle where it is installed")
+def test_pytorch(torch, number, layers_of, quantities, relative_error):
     case = make(number)
     layers = layers_of(case.net, np.float64)
     parameters = [

@@ -118,5 +118,4 @@ def restored(name, constants, steps, arrays):
     -------
     OptimizerState
     """
-    return OptimizerState(
-        name, constants, steps, {slot: aligned(array) for slot, array in arrays.items()})
+    return OptimizerState(name, constants, steps, dict(zip(arrays, map(aligned, arrays.values()))))

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastbp.errors import ConfigError
 from fastbp.kernels import failures
+from fastbp.memory import with_copies
 
 from fastbp.kernels.chain cimport Pass
 from fastbp.kernels.host cimport pointer
@@ -139,12 +140,13 @@ cdef class Steps:
         cdef int code
         rule = optimizer.rule_for(self._flat.dtype)
         slots = tuple(optimizer.slots)
-        slot_arrays = [state._arrays[slot] for slot in slots]
-        written = [self._flat, *[a for arrays in self._views for a in arrays.values()], *slot_arrays]
+        slot_arrays = list(map(state._arrays.get, slots))
+        written = [self._flat, *slot_arrays]
+        for arrays in self._views:
+            written.extend(arrays.values())
         for array in written:
             if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>array):
-                raise ConfigError(
-                    "net.flat, net.params: got a read-only array; wanted ones that can be written to")
+                raise ConfigError("net.flat, net.params: got a read-only array; wanted none")
         batch.row_scale(scale, self._flat.dtype)
         plan = self._plan_for(len(batch.x))
         plan._start(&p, batch.x, batch.targets, batch.weight, scale, True, None)
@@ -153,7 +155,9 @@ cdef class Steps:
         made.theta = pointer(self._flat)
         made.m = pointer(slot_arrays[0]) if rule is not None and len(slots) > 0 else NULL
         made.v = pointer(slot_arrays[1]) if rule is not None and len(slots) > 1 else NULL
-        before = [(array, array.copy()) for arrays in self._buffers for array in arrays.values()]
+        before = []
+        for arrays in self._buffers:
+            before += with_copies(arrays.values())
         try:
             with nogil:
                 code = plan.c_step(&p, <char*>made.theta, l2, &made, &state.bounds)
@@ -178,7 +182,7 @@ cdef class Steps:
         cdef Plan plan = self._plan
         cdef int64_t steps = state._steps
         arrays = dict(state._arrays)
-        before = [(array, array.copy()) for array in (self._flat, *arrays.values())]
+        before = with_copies((self._flat, *arrays.values()))
         try:
             optimizer.update(self._flat, plan.flat, state)
             optimizer.check_state(self._flat, state)

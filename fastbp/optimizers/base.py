@@ -121,14 +121,15 @@ RULES: dict[str, tuple[tuple[str, ...], int]] = {
 
 def _checked(rule: Any, slots: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[Any, ...]:
     """A rule that C may trust; it may be anybody's."""
-    name = rule[0] if isinstance(rule, tuple) and rule else None
-    names, arrays = RULES.get(name, ((), 0)) if isinstance(name, str) else ((), 0)
-    if not names or len(rule) != 1 + len(names):
+    given: tuple[Any, ...] = rule if isinstance(rule, tuple) else ()
+    name = given[0] if given and isinstance(given[0], str) else ""
+    names, arrays = RULES.get(name, ((), 0))
+    if not names or len(given) != 1 + len(names):
         known = " or ".join(str((known, *names)) for known, (names, _) in RULES.items())
         raise OptimizerError(f"rule: got {rule!r}; wanted {known}, without quotes but at the first")
     if len(slots) != arrays:
         raise OptimizerError(f"slots: got {slots!r} beside the rule {name!r}; wanted {arrays}")
-    for key, value in zip(names, rule[1:], strict=True):
+    for key, value in zip(names, given[1:], strict=True):
         high = 1.0 if key in ("momentum", "beta1", "beta2") else float(np.finfo(dtype).max)
         try:
             if key != "nesterov":
@@ -136,9 +137,9 @@ def _checked(rule: Any, slots: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[A
         except FastbpError as exc:
             raise OptimizerError(str(exc)) from exc
     tiny = float(np.finfo(dtype).tiny)
-    if name == "adam" and not rule[4] >= tiny:
+    if name == "adam" and not given[4] >= tiny:
         raise OptimizerError(
-            f"optimizer: got eps {rule[4]}, which counts as 0 in {dtype} and divides 0 by 0; "
+            f"optimizer: got eps {given[4]}, which counts as 0 in {dtype} and divides 0 by 0; "
             f"wanted {tiny:.3g} or more"
         )
-    return rule
+    return given

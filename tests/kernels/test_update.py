@@ -111,8 +111,7 @@ def test_adam_refuses_step_0_and_writes_nothing(dtype):
 
 
 @pytest.mark.parametrize("kind", ["sgd", "momentum", "nesterov", "adam"])
-def test_meaning_of_every_constant_is_pytorchs(kind, dtype, rng):
-    torch = pytest.importorskip("torch", reason="extra test-peers")
+def test_meaning_of_every_constant_is_pytorchs(torch, kind, dtype, rng):
     theta, gradients = start(rng, 50, dtype)
     peer = torch.nn.Parameter(torch.from_numpy(theta.copy()))
     m, v = np.zeros_like(theta), np.zeros_like(theta)
