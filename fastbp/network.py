@@ -454,21 +454,17 @@ def load(path: str | os.PathLike[str], *, parts: Mapping[str, type[Any]] | None 
     MyLoss()
     """
     stored = checkpoint.read(path, parts)
-    flat, buffers, state = stored["flat"], stored["buffers"], stored["optimizer_state"]
     network = Network.__new__(Network)
     try:
-        layout = Layout(stored["n_in"], stored["layers"], stored["dtype"])
-        vectors = [flat, *(state.arrays.values() if state is not None else [])]
-        for vector in vectors:  # before anything of the size that the header claims is made
-            checks.operand("flat", vector, (layout.size,), layout.dtype)
-        network._assemble(layout, stored["loss"], stored["l2"])
-        network.flat = flat
-        checkpoint.load_state_dict(network, {**network.params, **buffers})
+        network._assemble(stored["layout"], stored["loss"], stored["l2"])
     except (PluginError, PluginCallError):  # a part, not the file, is at fault
         raise
     except FastbpError as exc:
         raise checkpoint.damaged(path, exc) from exc
-    network.optimizer_state, network._rng = state, stored["rng"]
+    network.flat = stored["flat"]
+    for name, array in stored["buffers"].items():
+        network.buffers[name] = array
+    network.optimizer_state, network._rng = stored["optimizer_state"], stored["rng"]
     network._seed = stored["seed"]
     return network
 

@@ -28,7 +28,7 @@ def path(net, tmp_path):
     return path
 
 
-SYSTEM = ["builtins.open", "numpy.savez", "os.fsync", "os.fchmod", "os.replace"]
+SYSTEM = ["builtins.open", "os.open", "numpy.savez", "os.fsync", "os.fchmod", "os.replace"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO], ids=os.strerror)
@@ -186,6 +186,7 @@ def test_classes_that_a_file_cannot_name(tmp_path, path, refuses, monkeypatch):
         pass
 
     monkeypatch.setattr("builtins.open", None)  # nothing is to be opened
+    monkeypatch.setattr("os.open", None)
     for net, kind, cls in (
         (bp.Network(3, [bp.Dense(2), Own()]), "layer", Own),
         (bp.mlp([3, 2], loss=OwnLoss()), "loss", OwnLoss),
