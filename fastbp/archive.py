@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ DEPTH = 100  # lists and mappings within each other
 DIGITS = 40  # of a whole number; those of the generator have 39
 PREAMBLE = 1024  # bytes before an array's numbers; NumPy writes 128, more for a dozen axes
 LOCAL = 30  # bytes before a member's name and content
+NAME = 2**16 - 1  # bytes of a member's name
+ENTRY = 46 + 28  # bytes that a member has in the list beside its name
 RATIO = 1040  # bytes from one of a compressed member: deflate makes at most 1032
 
 DESCRIBED = re.compile(
@@ -155,6 +157,15 @@ def _described(name: str, start: bytes) -> tuple[np.dtype[Any], tuple[int, ...],
         raise ValueError(f"{name} is no array of numbers")
     shape = tuple(int(n) for n in found[2].split(b",") if n.strip())
     return np.dtype(found[1].decode()), shape, end
+
+
+def check_names(names: Collection[str]) -> None:
+    """Refuse names that the list of members cannot hold."""
+    sizes = [len(f"{name}.npy".encode()) for name in names]
+    if max(sizes) > NAME or any("\0" in name for name in names):
+        raise ValueError(f"it has a name with a null character or of more than {NAME} bytes")
+    if sum(sizes) + ENTRY * len(sizes) > DIRECTORY:
+        raise ValueError(f"the names of its {len(sizes)} arrays take more than {DIRECTORY} bytes")
 
 
 def parse(text: bytes) -> Any:

@@ -90,10 +90,11 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         text = json.dumps(header).encode()
     except (TypeError, ValueError) as exc:
         raise ConfigError(f"save: got a part with arguments that are not JSON ({exc})") from exc
-    try:
-        archive.parse(text)  # `read` will have to
+    try:  # what `read` will ask for
+        archive.parse(text)
+        archive.check_names(arrays)
     except ValueError as exc:
-        raise ConfigError(f"save: got a network that is too large for a file ({exc})") from exc
+        raise ConfigError(f"save: got a network that no file keeps ({exc})") from exc
     write_npz(path, {"header": np.frombuffer(text, np.uint8), **arrays})
 
 

@@ -110,7 +110,7 @@ def rebuild(kind: str, stored: Any, base: type[Any], parts: Mapping[str, Any]) -
     if cls.contract != stored["contract"]:
         raise PluginError(
             f"{source} keeps contract {cls.contract!r}; the file's was saved{origin} with contract "
-            f"{stored['contract']!r}"
+            f"{stored['contract']!r:.{LONGEST}}"
         )
     try:
         return cls(**config)
@@ -118,8 +118,8 @@ def rebuild(kind: str, stored: Any, base: type[Any], parts: Mapping[str, Any]) -
         raise
     except Exception as exc:
         raise PluginError(
-            f"{source} cannot be made with {config}, what was saved{origin} "
-            f"({type(exc).__name__}: {exc})"
+            f"{source} cannot be made with {config!s:.{LONGEST}}, what was saved{origin} "
+            f"({type(exc).__name__}: {exc!s:.{LONGEST}})"
         ) from exc
 
 

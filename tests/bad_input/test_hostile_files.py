@@ -353,8 +353,44 @@ def test_more_is_not_saved(path, refuses):
     message = "save: got 10001 layers; wanted at most 10000, which a file keeps"
     refuses(net, bp.ConfigError, message, lambda: net.save(path))
     net = bp.Network(2, [bp.Dense(2, name="n" * 5_000_000)])
-    message = "save: got a network that is too large for a file (its header has ... bytes; ...)"
+    message = "save: got a network that no file keeps (its header has ... bytes; wanted ...)"
     refuses(net, bp.ConfigError, message, lambda: net.save(path))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a\0b"], "it has a name with a null character or of more than 65535 bytes"),
+        (["n" * 65_600], "it has a name with a null character or of more than 65535 bytes"),
+        (
+            [f"{i}" + "n" * 400 for i in range(6000)],
+            "the names of its ... arrays take more than ...",
+        ),
+        (["\ud800"], "'utf-8' codec can't encode ..."),
+    ],
+    ids=["null", "long", "many", "surrogate"],
+)
+def test_names_that_no_list_of_members_holds(path, refuses, names, message):
+    net = bp.Network(2, [Kept(name) for name in names])
+    message = f"save: got a network that no file keeps ({message})"
+    refuses(net, bp.ConfigError, message, lambda: net.save(path))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_memory_of_a_good_file(path, method):
+    net = bp.Network(1000, [bp.Dense(1000), Kept(), bp.Dense(1000)], rng=0)
+    net.save(path)
+    with zipfile.ZipFile(path) as file:
+        members = {name.removesuffix(".npy"): file.read(name) for name in file.namelist()}
+    path.write_bytes(packed(members, method))
+    del members
+    tracemalloc.start()
+    try:
+        same = bp.load(path, parts={"kept": Kept})
+        assert tracemalloc.get_traced_memory()[1] < 2 * net.flat.nbytes + 3e6
+    finally:
+        tracemalloc.stop()
+    assert same.flat.tobytes() == net.flat.tobytes()
 
 
 # Numbers of the training
