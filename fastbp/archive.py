@@ -66,7 +66,7 @@ def opened(path: str) -> Iterator[Archive]:
 
 
 def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # nobody may ever write into a FIFO
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)  # nobody may ever write into a FIFO
 
 
 class _Pieces(io.BufferedReader):

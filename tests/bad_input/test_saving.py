@@ -236,7 +236,8 @@ def test_killed_while_saving(net, path, tmp_path, where, call):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert path.read_bytes() == before
-    net.save(path)  # and what was left behind is in nobody's way
+    net.save(path)  # and what was left behind goes
+    assert os.listdir(tmp_path) == ["net.npz"]
     assert bp.load(path).flat.tobytes() == net.flat.tobytes()
 
 
