@@ -29,20 +29,23 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     CheckpointError
         The file could not be written. The old file is as before.
     """
-    temporary = None
+    temporary, folder = None, None
     try:
         target = Path(os.path.realpath(path))  # a symbolic link stays one
         old = _old(target)
+        folder = _opened(target.parent)
         # a short name, which fits wherever the target's does
         name = hashlib.blake2b(os.fsencode(target.name), digest_size=8).hexdigest()
         beside = str(target.parent / f".fastbp-{name}-")
         _remove_leavings(beside)
-        temporary = _new(beside, old)
-        with temporary:
-            yield temporary
-            temporary.flush()
-            os.fsync(temporary.fileno())
-            os.replace(temporary.name, target)  # before it is closed, which ends the lock
+        file = _new(beside, old)
+        temporary = file.name
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(temporary, target)  # before it is closed, which ends the lock
+            temporary = None  # nothing below asks for memory: an error says the old file is there
     except (OSError, ValueError) as exc:  # ValueError: a path with a null character
         number, text = getattr(exc, "errno", None), getattr(exc, "strerror", None)
         why = f"could not be saved ({text or exc}); the old file is as before"
@@ -50,8 +53,13 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(temporary.name)
-    _sync_folder(target.parent)
+                os.unlink(temporary)
+        if folder is not None:
+            try:  # noqa: SIM105  # suppress() asks for memory
+                os.fsync(folder)  # make the rename last through a power cut, where the system can
+            except OSError:
+                pass
+            os.close(folder)
 
 
 def _old(target: Path) -> os.stat_result | None:
@@ -131,11 +139,7 @@ def _remove_if_left(path: str) -> None:
         os.close(handle)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename last through a power cut, where the system can."""
+def _opened(folder: Path) -> int | None:
     with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        return os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    return None
