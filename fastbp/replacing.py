@@ -52,8 +52,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
         raise CheckpointError(number, why, path) from exc
     finally:
         if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+            _discard(temporary)
         if folder is not None:
             try:  # noqa: SIM105  # suppress() asks for memory
                 os.fsync(folder)  # make the rename last through a power cut, where the system can
@@ -84,15 +83,20 @@ def _new(beside: str, old: os.stat_result | None) -> BinaryIO:
         return os.open(name, flags, mode)
 
     while True:  # until no other save takes it for leavings before it is locked
-        name = beside + secrets.token_hex(4)
+        name = beside + secrets.token_hex(8)
         with contextlib.ExitStack() as undo:
+            undo.callback(_discard, name)  # beforehand: afterwards there may be no memory for it
             file = undo.enter_context(open(name, "x+b", opener=opener))
-            undo.callback(Path(name).unlink, missing_ok=True)
             if old is not None:
                 _inherit(file, old)
             if _lock(file):
                 undo.pop_all()
                 return file
+
+
+def _discard(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 def _lock(file: BinaryIO) -> bool:
