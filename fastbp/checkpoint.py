@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
-import secrets
-import stat
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import checks, stored
+from fastbp import archive, checks, replacing, stored
 from fastbp.checks import Array
 from fastbp.errors import (
     CheckpointError,
@@ -23,12 +18,14 @@ from fastbp.errors import (
     DtypeError,
     FastbpError,
     OptimizerError,
+    PluginCallError,
     PluginError,
     ShapeError,
     UnknownNameError,
 )
 from fastbp.kernels.optimizer_state import restored
 from fastbp.layers import Layer
+from fastbp.layout import Layout
 from fastbp.losses import Loss
 from fastbp.optimizers import OptimizerState
 
@@ -37,6 +34,8 @@ if TYPE_CHECKING:
     from fastbp.parameters import Parameters
 
 FORMAT = 1
+LAYERS = 10_000  # in a file; as many take a second to load
+SLOTS = 1000  # arrays of an optimizer; Adam has 2
 
 
 def load_state_dict(network: Parameters, state: Mapping[str, Any]) -> None:
@@ -65,6 +64,9 @@ def load_state_dict(network: Parameters, state: Mapping[str, Any]) -> None:
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """See :meth:`fastbp.Network.save`."""
+    if len(network.layers) > LAYERS:
+        got = len(network.layers)
+        raise ConfigError(f"save: got {got} layers; wanted at most {LAYERS}, which a file keeps")
     stored.one_class_per_name([*network.layers, network.loss_function])
     header: dict[str, Any] = {
         "format": FORMAT,
@@ -93,6 +95,11 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         text = json.dumps(header).encode()
     except (TypeError, ValueError) as exc:
         raise ConfigError(f"save: got a part with arguments that are not JSON ({exc})") from exc
+    try:  # what `read` will ask for
+        archive.parse(text)
+        archive.check_names(arrays)
+    except ValueError as exc:
+        raise ConfigError(f"save: got a network that no file keeps ({exc})") from exc
     write_npz(path, {"header": np.frombuffer(text, np.uint8), **arrays})
 
 
@@ -107,6 +114,8 @@ def check_state(network: Parameters, state: Any) -> None:
             checks.finite(where, array)
         except FastbpError as exc:
             raise OptimizerError(str(exc)) from exc
+        if (state.name, slot) == ("Adam", "v") and (array < 0).any():
+            raise OptimizerError(f"{where}: got {array.min()}; wanted mean squares, numbers >= 0")
 
 
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None:
@@ -117,86 +126,108 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None
     CheckpointError
         The file could not be written. The old file is as before.
     """
-    name, temporary = _path(path), None
-    try:
-        target = Path(os.path.realpath(name))  # a symbolic link stays one
-        mode = _mode(target)
-        # a short name, which fits wherever the target's does
-        temporary = target.parent / f".fastbp-{secrets.token_hex(8)}"
-        with open(temporary, "xb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # **kwargs clash with allow_pickle
-            file.flush()
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except (OSError, ValueError) as exc:  # ValueError: a path with a null character
-        number, text = getattr(exc, "errno", None), getattr(exc, "strerror", None)
-        why = f"could not be saved ({text or exc}); the old file is as before"
-        raise CheckpointError(number, why, name) from exc
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-    _sync_folder(target.parent)
+    with replacing.replacing(_path(path)) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # **kwargs clash with allow_pickle
 
 
 def read(path: str | os.PathLike[str], parts: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """All that a file says of a network, as keyword arguments of its making, checked."""
+    """All that a file says of a network, checked."""
     name, given = _path(path), stored.check_parts(parts)
     try:
-        with zipfile.ZipFile(name) as file:
+        with archive.opened(name) as file:
             return _network(file, given)
-    except (FileNotFoundError, PluginError, UnknownNameError):
+    except (FileNotFoundError, MemoryError, RecursionError):
         raise
-    except (IsADirectoryError, PermissionError) as exc:
-        raise CheckpointError(exc.errno, f"could not be read ({exc.strerror})", name) from exc
+    except (PluginError, PluginCallError, UnknownNameError):  # a part, not the file, is at fault
+        raise
     except Exception as exc:  # a damaged file fails in zipfile, zlib, struct, NumPy, json or here
+        # EINVAL: a place in the file that cannot be
+        if isinstance(exc, OSError) and exc.errno not in (None, errno.EINVAL):
+            raise CheckpointError(exc.errno, f"could not be read ({exc.strerror})", name) from exc
         raise damaged(name, exc) from exc
 
 
-def _network(file: zipfile.ZipFile, parts: Mapping[str, Any]) -> dict[str, Any]:
-    header = json.loads(_member(file, "header").tobytes())
-    if header.get("format") != FORMAT:
-        raise ValueError(f"it is of format {header.get('format')}; wanted {FORMAT}")
-    optimizer, state = header["optimizer"], None
-    if optimizer is not None:
-        arrays = {name: _member(file, f"optimizer:{name}") for name in optimizer["arrays"]}
-        steps = checks.integer("steps", optimizer["steps"], low=0)
-        state = restored(optimizer["name"], optimizer["constants"], steps, arrays)
-    rng = np.random.Generator(np.random.PCG64())
-    rng.bit_generator.state = header["rng"]
-    names = [name.removesuffix(".npy") for name in file.namelist()]
-    return {
-        "n_in": header["n_in"],
-        "layers": [stored.rebuild("layer", part, Layer, parts) for part in header["layers"]],
+def _network(file: archive.Archive, parts: Mapping[str, Any]) -> dict[str, Any]:
+    header = file.header()
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        found = header.get("format") if isinstance(header, dict) else type(header).__name__
+        raise ValueError(f"it is of format {found}; wanted {FORMAT}")
+    dtype = np.dtype(checks.choice("dtype", header["dtype"], ("float32", "float64")))
+    if len(header["layers"]) > LAYERS:
+        raise ValueError(f"it has {len(header['layers'])} layers; wanted at most {LAYERS}")
+    layers = [stored.rebuild("layer", part, Layer, parts) for part in header["layers"]]
+    layout, state = Layout(header["n_in"], layers, dtype), _optimizer(header["optimizer"])
+    buffers, slots = _buffers(layout), [*state._arrays] if state is not None else []
+    file.check(
+        {"flat": (layout.size,)}
+        | {f"buffer:{name}": shape for name, shape in buffers.items()}
+        | {f"optimizer:{slot}": (layout.size,) for slot in slots},
+        dtype,
+    )
+    network = {
+        "layout": layout,
         "loss": stored.rebuild("loss", header["loss"], Loss, parts),
-        "dtype": checks.float_dtype("dtype", header["dtype"]),
         "l2": checks.number("l2", header["l2"]),
-        "flat": _member(file, "flat"),
-        "buffers": {
-            name.removeprefix("buffer:"): _member(file, name)
-            for name in names
-            if name.startswith("buffer:")
-        },
-        "optimizer_state": state,
-        "rng": rng,
-        "seed": checks.integer("seed", header["seed"], low=0),
+        "rng": _generator(header["rng"]),
+        "seed": _count("seed", header["seed"], 2**64),
+        "optimizer_state": None,
+        "flat": file.array("flat"),
+        "buffers": {name: file.array(f"buffer:{name}") for name in buffers},
+    }
+    arrays = {slot: file.array(f"optimizer:{slot}") for slot in slots}
+    for slot, array in arrays.items():
+        checks.finite(f"optimizer:{slot}", array)
+    if state is not None:
+        if state.name == "Adam" and (arrays.get("v", np.zeros(0)) < 0).any():
+            raise ValueError("optimizer:v: got numbers below 0; wanted mean squares")
+        network["optimizer_state"] = restored(state.name, state.constants, state.steps, arrays)
+    return network
+
+
+def _buffers(layout: Layout) -> dict[str, tuple[int, ...]]:
+    """The shape of each buffer by its full name."""
+    return {
+        f"{name}.{key}": tuple(map(int, shape))
+        for name, spec in zip(layout.names, layout.specs, strict=True)
+        for key, shape in spec.buffers.items()
     }
 
 
-def _member(file: zipfile.ZipFile, name: str) -> Array:
-    with file.open(f"{name}.npy") as member:
-        array: Array = np.lib.format.read_array(member, allow_pickle=False)
-        if member.read(1):  # zipfile compares its checksum only at the member's very end
-            raise ValueError(f"{name} is longer than it says")
-    return array
+def _optimizer(stored: Any) -> OptimizerState | None:
+    """The optimizer's state, without the numbers in its arrays."""
+    if stored is None:
+        return None
+    name, constants, slots = stored["name"], stored["constants"], stored["arrays"]
+    if not (isinstance(name, str) and isinstance(constants, dict) and isinstance(slots, list)):
+        raise ValueError(f"optimizer: got {name!r} with constants {constants!r}, arrays {slots!r}")
+    if len(slots) > SLOTS or not all(isinstance(slot, str) for slot in slots):
+        raise ValueError(f"optimizer: got arrays {slots!r}; wanted at most {SLOTS} names")
+    arrays = {slot: np.empty(0) for slot in slots}
+    return OptimizerState(name, constants, _count("steps", stored["steps"], 2**62), arrays)
+
+
+def _generator(stored: Any) -> np.random.Generator:
+    bits = np.random.PCG64(0)
+    bits.state = stored
+    odd, half = stored["state"]["inc"] % 2 == 1, stored["has_uint32"] in (0, 1)
+    if not (bits.state == stored and odd and half):  # or some of its bits were ignored
+        raise ValueError("rng: got numbers that are no state of PCG64")
+    return np.random.Generator(bits)
+
+
+def _count(name: str, value: Any, limit: int) -> int:
+    """A whole number from 0 that has room to count on, below a power of two."""
+    count = checks.integer(name, value, low=0)
+    if count >= limit:
+        raise ValueError(f"{name}: got {count}; wanted a whole number below {limit}")
+    return count
 
 
 def damaged(path: str | os.PathLike[str], why: Exception) -> CheckpointError:
     """The error for a file that is no intact network."""
-    # a KeyError alone says little
+    # a KeyError alone says little; and what is wrong may be as long as the file
     reason = str(why) if isinstance(why, FastbpError) else f"{type(why).__name__}: {why}"
+    reason = reason if len(reason) < 1000 else f"{reason[:1000]}..."
     return CheckpointError(None, f"is no intact fastbp network ({reason})", str(path))
 
 
@@ -208,24 +239,3 @@ def _path(path: Any) -> str:
     if not isinstance(name, str):
         raise DtypeError(f"path: got {path!r}; wanted a str or a path-like object")
     return name
-
-
-def _mode(target: Path) -> int | None:
-    """The old file's permissions, or None; a device or a folder is not to be replaced."""
-    try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EEXIST, "it is there and no regular file")
-    return stat.S_IMODE(mode) & 0o777
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename last through a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -351,7 +351,9 @@ class Network(Inference):
         """Write the network, its optimizer state and its generator to exactly this path (.npz).
 
         The file holds arrays and JSON, no pickle. It is written beside and then renamed, so the
-        old file stays whole until the new one is.
+        old file stays whole until the new one is; what a killed save left there, the next one to
+        the same path removes. An old file's permissions stay, and its owner where that may be; one
+        that is read-only, or that the user may not write to, is not replaced.
 
         Parameters
         ----------
@@ -361,7 +363,8 @@ class Network(Inference):
         Raises
         ------
         ConfigError
-            A layer or loss is of a class that a file cannot name. Nothing was written.
+            A layer or loss is of a class that a file cannot name, or there are more than 10,000
+            layers. Nothing was written.
         CheckpointError
             The file could not be written. The old file is as before.
 
@@ -410,7 +413,8 @@ def load(path: str | os.PathLike[str], *, parts: Mapping[str, type[Any]] | None 
     ----------
     path : str or path-like
         Nothing in the file is executed. Plugins whose parts it names are imported, by the names
-        that their packages registered.
+        that their packages registered. What it claims is compared with what it holds before
+        memory is asked for, at most twice that of its arrays and 50 MB.
     parts : mapping of str to class, optional
         Layers and losses of one's own, which no package registers: a file names them after their
         class, MyLoss as "my_loss". ``"distribution:name"`` stands in for a plugin's part.
@@ -425,7 +429,7 @@ def load(path: str | os.PathLike[str], *, parts: Mapping[str, type[Any]] | None 
     FileNotFoundError
         There is no such file.
     CheckpointError
-        The file is damaged, or no fastbp network.
+        The file is damaged, no fastbp network, no regular file, or cannot be read.
     UnknownNameError
         A layer or loss in it is not known here; the message says what to install or to hand over.
     PluginError, PluginCallError
@@ -454,21 +458,17 @@ def load(path: str | os.PathLike[str], *, parts: Mapping[str, type[Any]] | None 
     MyLoss()
     """
     stored = checkpoint.read(path, parts)
-    flat, buffers, state = stored["flat"], stored["buffers"], stored["optimizer_state"]
     network = Network.__new__(Network)
     try:
-        layout = Layout(stored["n_in"], stored["layers"], stored["dtype"])
-        vectors = [flat, *(state._arrays.values() if state is not None else [])]
-        for vector in vectors:  # before anything of the size that the header claims is made
-            checks.operand("flat", vector, (layout.size,), layout.dtype)
-        network._assemble(layout, stored["loss"], stored["l2"])
-        network.flat = flat
-        checkpoint.load_state_dict(network, {**network.params, **buffers})
+        network._assemble(stored["layout"], stored["loss"], stored["l2"])
     except (PluginError, PluginCallError):  # a part, not the file, is at fault
         raise
     except FastbpError as exc:
         raise checkpoint.damaged(path, exc) from exc
-    network.optimizer_state, network._rng = state, stored["rng"]
+    network.flat = stored["flat"]
+    for name, array in stored["buffers"].items():
+        network.buffers[name] = array
+    network.optimizer_state, network._rng = stored["optimizer_state"], stored["rng"]
     network._seed = stored["seed"]
     return network
 

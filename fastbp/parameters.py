@@ -35,6 +35,8 @@ class Parameters(Steps):
             raise ConfigError(f"l2: got {l2}, which overflows {layout.dtype} when doubled")
         if layout.size > LARGEST:
             raise ConfigError(f"layers: got {layout.size} parameters; wanted at most {LARGEST}")
+        if max(layout.widths) > LARGEST:
+            raise ConfigError(f"layers: got a width of {max(layout.widths)}; wanted <= {LARGEST}")
         self._layout, self._loss, self._l2 = layout, loss, l2
         self._bind(memory.zeros(layout.size, layout.dtype), layout.buffers())
         self._rng = np.random.Generator(np.random.PCG64(0))

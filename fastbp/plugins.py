@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import functools
 import importlib
 import os
@@ -376,7 +377,8 @@ class _Found:
         try:
             metadata = self.point.dist.metadata  # type: ignore[union-attr]  # None: caught as well
             name, version = metadata["Name"] or "unknown", metadata["Version"] or "unknown"
-        except Exception:  # a folder without its METADATA, left behind by an installation
+        except Exception as exc:  # a folder without METADATA, left behind by an installation
+            _pass_exhaustion(exc)
             name = version = "unknown"
         return Entry(self.kind, self.point.name, self.point.value, name, version)
 
@@ -419,12 +421,22 @@ def _entry_points(group: str) -> list[EntryPoint]:
 
     try:
         return list(entry_points(group=group))
-    except Exception:  # one damaged entry_points.txt spoils that call; the others are still good
+    except Exception as exc:  # one damaged entry_points.txt spoils that call; not the others
+        _pass_exhaustion(exc)
         found: dict[str, list[EntryPoint]] = {}
         for dist in distributions():
-            with contextlib.suppress(Exception):
+            try:
                 found.setdefault(_plain(dist.name), list(dist.entry_points.select(group=group)))
+            except Exception as damage:
+                _pass_exhaustion(damage)
         return [point for points in found.values() for point in points]
+
+
+def _pass_exhaustion(exc: BaseException) -> None:
+    """Raise what tells of this process and not of a package: it may go well the next time."""
+    handles = isinstance(exc, OSError) and exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+    if handles or isinstance(exc, MemoryError):
+        raise exc
 
 
 def _is_disabled(found: _Found) -> bool:
@@ -460,6 +472,7 @@ def _load(found: _Found) -> type[Any]:
     except KeyboardInterrupt:
         raise
     except BaseException as exc:  # SystemExit too: a part does not end its user's program
+        _pass_exhaustion(exc)
         importlib.invalidate_caches()  # so that the next try sees what was mended
         raise PluginError(f"{entry} could not be loaded ({type(exc).__name__}: {exc})") from exc
     base = _import(BASES[entry.kind])

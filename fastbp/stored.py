@@ -16,6 +16,8 @@ from fastbp.errors import ConfigError, PluginError, UnknownNameError
 from fastbp.layers import Layer
 from fastbp.losses import Loss
 
+LONGEST = 500  # letters of a name in a file
+
 
 def describe(kind: str, part: Layer | Loss) -> dict[str, Any]:
     """What a file says of a part: who brings its class, and the arguments to make it with."""
@@ -28,6 +30,8 @@ def describe(kind: str, part: Layer | Loss) -> dict[str, Any]:
     try:
         config = json.loads(json.dumps(part.config()))
         equal = bool(type(part)(**config) == part)
+    except MemoryError:
+        raise
     except Exception as exc:
         raise ConfigError(
             f"{kind}: got {plugins.label(part)}, whose config() a file cannot keep or make it "
@@ -79,7 +83,10 @@ def check_parts(parts: Any) -> Mapping[str, Any]:
 
 def rebuild(kind: str, stored: Any, base: type[Any], parts: Mapping[str, Any]) -> Any:
     """The part that :func:`describe` described, of a class that is installed or among `parts`."""
-    name, config = stored["name"], dict(stored["config"])
+    name, config = _word(stored["name"]), dict(stored["config"])
+    for key in ("distribution", "version"):
+        if stored.get(key) is not None:
+            _word(stored[key])
     distribution = stored.get("distribution", "fastbp")
     if distribution == "fastbp":
         part = _builtin(kind, name, stored)(**config)
@@ -103,15 +110,24 @@ def rebuild(kind: str, stored: Any, base: type[Any], parts: Mapping[str, Any]) -
     if cls.contract != stored["contract"]:
         raise PluginError(
             f"{source} keeps contract {cls.contract!r}; the file's was saved{origin} with contract "
-            f"{stored['contract']!r}"
+            f"{stored['contract']!r:.{LONGEST}}"
         )
     try:
         return cls(**config)
+    except MemoryError:
+        raise
     except Exception as exc:
         raise PluginError(
-            f"{source} cannot be made with {config}, what was saved{origin} "
-            f"({type(exc).__name__}: {exc})"
+            f"{source} cannot be made with {config!s:.{LONGEST}}, what was saved{origin} "
+            f"({type(exc).__name__}: {exc!s:.{LONGEST}})"
         ) from exc
+
+
+def _word(value: Any) -> str:
+    """A name, which messages may show."""
+    if not isinstance(value, str) or len(value) > LONGEST:
+        raise ConfigError(f"name: got {value!r}; wanted text of at most {LONGEST} letters")
+    return value
 
 
 def _builtin(kind: str, name: str, stored: Any) -> type[Any]:

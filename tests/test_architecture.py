@@ -35,7 +35,8 @@ FLOORS = {
     # plugin.pxd restates the C header for Cython and holds no code.
     "leaves": [
         "fastbp.errors", "fastbp.checks", "fastbp.reference", "fastbp.data", "fastbp.parts",
-        "fastbp.plugin", "fastbp.cpus", "fastbp.threadpools", "fastbp.memory",
+        "fastbp.plugin", "fastbp.cpus", "fastbp.threadpools", "fastbp.memory", "fastbp.archive",
+        "fastbp.replacing",
     ],
 }  # fmt: skip
 LEVEL = {module: level for level, modules in enumerate(FLOORS.values()) for module in modules}
@@ -328,7 +329,8 @@ def test_every_kernel_has_its_test_and_every_test_its_kernel():
 # Files without a test of their own, and the test file that goes through them.
 TESTED_WITH = {
     "batch": "network", "inference": "network", "parameters": "network", "progress": "training",
-    "stored": "checkpoint", "errors": "public_api", "__main__": "cli", "__init__": "public_api",
+    "stored": "checkpoint", "archive": "checkpoint", "errors": "public_api", "__main__": "cli",
+    "__init__": "public_api",
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def read_arrays(path: str, names: tuple[str, ...]) -> list[Array]:
         # opened here, because np.load leaves a torn file open
         with Path(path).open("rb") as file:
             return _read(path, np.load(file, allow_pickle=False), names)
-    except ConfigError:
+    except (ConfigError, MemoryError):
         raise
     except OSError as error:
         raise ConfigError(describe(error)) from error

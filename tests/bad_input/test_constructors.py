@@ -166,6 +166,13 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("width", [2**48 + 1, 2**62, 2**63, 10**30])
+def test_a_width_beyond_any_memory(refuses, width):
+    """Of a layer without parameters, of which there would be too many else."""
+    message = f"layers: got a width of {width}; wanted <= {2**48}"
+    refuses(None, bp.ConfigError, message, lambda: bp.Network(width, [bp.ReLU()]))
+
+
 @pytest.mark.parametrize(("function", "error", "message"), BAD.values(), ids=BAD)
 def test_networks(refuses, function, error, message):
     refuses(None, error, message, function)

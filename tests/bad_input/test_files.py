@@ -91,10 +91,10 @@ FOREIGN = {
     "another library's npz": (npz(weights=np.ones(3)), "KeyError: ...header.npy..."),
     "a header of text": (npz(header=np.array("{}")), "..."),
     "a header of words": (npz(header=np.frombuffer(b"no JSON", np.uint8)), "JSONDecodeError: ..."),
-    "a header of a list": (npz(header=np.frombuffer(b"[1]", np.uint8)), "AttributeError: ..."),
+    "a header of a list": (npz(header=np.frombuffer(b"[1]", np.uint8)), "...format list; wanted 1"),
     "a header of brackets": (
         npz(header=np.frombuffer(b"[" * 100_000, np.uint8)),
-        "RecursionError: ...",
+        "ValueError: its header is nested 100000 deep; wanted at most 100",
     ),
     "an empty header": (npz(header=np.frombuffer(b"{}", np.uint8)), "...format None; wanted 1"),
 }
@@ -144,7 +144,10 @@ FLAT = "flat: got {}; wanted {}"
 FORGED = {
     "format 2": ({"header": {"format": 2}}, "ValueError: it is of format 2; wanted 1"),
     "huge n_in": ({"header": {"n_in": 10**12}}, FLAT.format("shape (31,)", "(4000000000019,)")),
-    "n_in of 400 digits": ({"header": {"n_in": 10**400}}, FLAT.format("shape (31,)", "(4000...)")),
+    "n_in of 400 digits": (
+        {"header": {"n_in": 10**400}},
+        "ValueError: ...401 digits; wanted at most 40",
+    ),
     "n_in of zero": ({"header": {"n_in": 0}}, "n_in: got 0; wanted a whole number >= 1"),
     "n_in of text": ({"header": {"n_in": "3"}}, "n_in: got '3'; wanted a whole number >= 1"),
     "huge n_out": (
@@ -166,7 +169,10 @@ FORGED = {
     ),
     "no layers": ({"header": {"layers": []}}, "layers: got an empty list; wanted ..."),
     "layers of numbers": ({"header": {"layers": [3]}}, "TypeError: ..."),
-    "dtype int8": ({"header": {"dtype": "int8"}}, "dtype: got 'int8'; wanted float32 or float64"),
+    "dtype int8": (
+        {"header": {"dtype": "int8"}},
+        "dtype: got 'int8'; wanted 'float32' or 'float64'",
+    ),
     "other dtype": ({"header": {"dtype": "float64"}}, FLAT.format("dtype float32", "float64")),
     "l2 of nan": ({"header": {"l2": float("nan")}}, "l2: got nan; wanted a finite number >= 0"),
     "no generator": ({"header": {"rng": {}}}, "..."),
@@ -209,11 +215,11 @@ FORGED = {
     ),
     "buffer too many": (
         {"members": {"buffer:x": np.ones(3, "f4")}},
-        "state: got ...'x'...; wanted ...",
+        "ValueError: it has buffer:x.npy too, which its header says nothing of",
     ),
     "flat longer than it says": (
         {"members": {"flat": npy(np.ones(31, "f4")) + b"more"}},
-        "ValueError: flat is longer than it says",
+        "flat: got 128 bytes; wanted those of float32 in (31,)",
     ),
 }
 
@@ -270,7 +276,7 @@ class Touch:
 def test_nothing_is_unpickled(refuses, saved, tmp_path, name):
     trap = tmp_path / "trap"
     forge(saved, members={name: np.array([Touch(trap)], object)})
-    refused(refuses, saved, "ValueError: Object arrays cannot be loaded ...")
+    refused(refuses, saved, "...: got dtype object; wanted ...")
     assert not trap.exists()
 
 

@@ -28,7 +28,7 @@ def path(net, tmp_path):
     return path
 
 
-SYSTEM = ["builtins.open", "numpy.savez", "os.fsync", "os.fchmod", "os.replace"]
+SYSTEM = ["builtins.open", "os.open", "numpy.savez", "os.fsync", "os.fchmod", "os.replace"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO], ids=os.strerror)
@@ -186,6 +186,7 @@ def test_classes_that_a_file_cannot_name(tmp_path, path, refuses, monkeypatch):
         pass
 
     monkeypatch.setattr("builtins.open", None)  # nothing is to be opened
+    monkeypatch.setattr("os.open", None)
     for net, kind, cls in (
         (bp.Network(3, [bp.Dense(2), Own()]), "layer", Own),
         (bp.mlp([3, 2], loss=OwnLoss()), "loss", OwnLoss),
@@ -235,7 +236,8 @@ def test_killed_while_saving(net, path, tmp_path, where, call):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert path.read_bytes() == before
-    net.save(path)  # and what was left behind is in nobody's way
+    net.save(path)  # and what was left behind goes
+    assert os.listdir(tmp_path) == ["net.npz"]
     assert bp.load(path).flat.tobytes() == net.flat.tobytes()
 
 

@@ -1,5 +1,7 @@
 """Parts that cannot be loaded: an error then, with who is at fault, and nobody else disturbed."""
 
+import errno
+import os
 import sys
 
 import numpy as np
@@ -127,3 +129,27 @@ def test_arguments_that_do_not_fit(site):
     leaky = bp.plugins.get("layer", "leaky")
     with pytest.raises(bp.ConfigError, match=r"got the class Leaky; pass Leaky\(...\)"):
         bp.Network(3, [bp.Dense(2), leaky])
+
+
+EXHAUSTED = [OSError(errno.EMFILE, os.strerror(errno.EMFILE)), MemoryError("no memory")]
+
+
+@pytest.mark.parametrize("error", EXHAUSTED, ids=repr)
+@pytest.mark.parametrize(
+    "place", ["EntryPoint.load", "PathDistribution.read_text", "entry_points"], ids=str
+)
+def test_what_runs_out_is_no_fault_of_a_package(site, monkeypatch, place, error):
+    """It is told as it is, and nothing that was not seen for it is remembered."""
+
+    def fail(*arguments, **keywords):
+        raise error
+
+    site.leaky("1.5")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"importlib.metadata.{place}", fail)
+        with pytest.raises(type(error)) as caught:
+            bp.layer("leaky")
+        assert caught.value is error
+    part = bp.layer("leaky")
+    entry = bp.plugins.entry_of(part)
+    assert (entry.distribution, entry.version) == ("acme-leaky", "1.5")
