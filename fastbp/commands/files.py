@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +44,60 @@ def _read(path: str, loaded: Any, names: tuple[str, ...]) -> list[Array]:
     return [np.asarray(loaded[name]) for name in names]
 
 
-def check_folder(path: str | None) -> None:
-    """Refuse a file to write whose folder is not there, before any work is done for it."""
-    if path is not None and not Path(path).absolute().parent.is_dir():
+def check_out(path: str | None, **inputs: str | None) -> None:
+    """Refuse a file to write that is one of the inputs or cannot be written, before any work.
+
+    A file is written beside and then renamed, so the rights of its folder decide. One whose mode
+    lets nobody write is refused all the same: its owner wants it kept, and to root all is open.
+
+    Raises
+    ------
+    ConfigError
+        --out would destroy an input, is there and no writable regular file, or its folder lets
+        nobody create it.
+    """
+    if path is None:
+        return
+    try:
+        for name, other in inputs.items():
+            if other is not None and _same_file(path, other):
+                raise ConfigError(
+                    f"--out: got {path}, the same file as {name}, which would be lost; "
+                    "wanted another file"
+                )
+        _check_writable(path)
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        if isinstance(error, ConfigError):
+            raise
+        why = describe(error) if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"--out: got {path!r} ({why}); wanted a file to write") from error
+
+
+def _same_file(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)  # through symbolic and hard links
+    except OSError:  # one of the two is not there
+        return False
+
+
+def _check_writable(path: str) -> None:
+    target = Path(os.path.realpath(path))
+    if target.is_dir() or path.endswith(("/", os.sep)):
+        raise ConfigError(f"--out: got {path!r}, a folder; wanted a file to write")
+    folder = target.parent
+    if not folder.is_dir():
         raise ConfigError(f"--out: got {path}; wanted a path in a folder that is there")
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        pass
+    else:
+        if not stat.S_ISREG(mode):
+            raise ConfigError(f"--out: got {path}, which is there and no regular file")
+        if not mode & 0o222 or not os.access(target, os.W_OK):
+            raise ConfigError(f"--out: got {path}, which is there and read-only")
+    with tempfile.TemporaryFile(dir=folder):  # only an attempt knows of every reason against it
+        pass
 
 
 def describe(error: OSError) -> str:

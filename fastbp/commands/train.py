@@ -15,7 +15,7 @@ import numpy as np
 import fastbp
 from fastbp import checks, data, plugins
 from fastbp.checks import Array
-from fastbp.commands.files import check_folder, read_arrays
+from fastbp.commands.files import check_out, read_arrays
 from fastbp.errors import FastbpError, LabelError, NonFiniteError, ShapeError
 from fastbp.losses import Loss
 
@@ -37,7 +37,7 @@ class Problem:
 
 def run(options: argparse.Namespace) -> None:
     """Train, report while at it, and save the network when asked to."""
-    check_folder(options.out)
+    check_out(options.out, DATA=options.data)
     if options.json:
         net, results = train(options)
     else:

@@ -187,11 +187,6 @@ def test_bad_flags(complains, classes, flags, words):
     complains(2, [words], "train", classes, *flags)
 
 
-def test_a_model_that_cannot_be_written(complains, classes, tmp_path):
-    (tmp_path / "model.npz").mkdir()
-    complains(1, ["model.npz"], "train", classes, "--out", tmp_path / "model.npz", *SMALL, out=None)
-
-
 def test_a_training_that_diverges_is_no_bad_input(complains, classes, tmp_path):
     model = tmp_path / "model.npz"
     flags = ("--lr", "1e30", "--out", model, *SMALL)
