@@ -305,7 +305,8 @@ class Network(Inference):
         rng : None, int, SeedSequence or Generator
             For shuffling; None goes on with the network's own generator.
         callbacks : sequence of callable
-            ``callback(net, history)`` after every epoch; training stops when one returns True.
+            ``callback(net, history)`` after every epoch, all of them; training stops when one
+            returns True (a bool, also NumPy's; nothing else that only counts as true).
         progress : {"auto", True, False}
             A progress bar on stderr: tqdm's when that is installed, else a line of text. "auto"
             shows it when stderr is a terminal.

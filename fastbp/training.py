@@ -182,7 +182,7 @@ def fit(
                     history.val_loss.append(loss)
                     if accuracy is not None:
                         history.val_accuracy.append(accuracy)
-                if any([callback(network, history) for callback in callbacks]):
+                if any([_is_true(callback(network, history)) for callback in callbacks]):
                     break
     return history
 
@@ -205,6 +205,11 @@ def evaluate(
     weight = np.ones(len(losses)) if batch.weight is None else batch.weight
     share = None if correct is None else float(np.dot(weight, correct) * batch.scale("mean"))
     return float(np.dot(weight, losses) * batch.scale("mean")) + network._penalty(), share
+
+
+def _is_true(said: Any) -> bool:
+    """Whether a callback said stop: only a True does, not the count that `file.write` returns."""
+    return isinstance(said, bool | np.bool_) and bool(said)
 
 
 def _check_callbacks(callbacks: Any) -> tuple[Callback, ...]:

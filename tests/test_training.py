@@ -213,6 +213,23 @@ def test_a_true_return_value_stops_after_all_have_been_called(X, y):
     assert net.optimizer_state.steps == 3
 
 
+@pytest.mark.parametrize("said", [1, 12, "stop", [0], np.int64(1), np.ones(3), np.array(True), {}])
+def test_only_a_bool_stops(X, y, said):
+    """A callback that ends in file.write(...) returns a count, and is no wish to stop."""
+    history = network().fit(X, y, epochs=3, callbacks=[lambda *_: said])
+    assert len(history.loss) == 3
+
+
+@pytest.mark.parametrize("kind", [bool, np.bool_])
+def test_numpys_bool_stops_as_pythons_does(X, y, kind):
+    history = network().fit(X, y, epochs=3, callbacks=[lambda *_: kind(False), lambda *_: None])
+    assert len(history.loss) == 3
+    history = network().fit(X, y, epochs=3, callbacks=[lambda *_: kind(True), lambda *_: None])
+    assert len(history.loss) == 1
+    history = network().fit(X, y, epochs=3, callbacks=[lambda net, h: np.min(h.loss) < np.inf])
+    assert len(history.loss) == 1
+
+
 def fail(words):
     raise ZeroDivisionError(words)
 
