@@ -165,14 +165,15 @@ def as_real(name: str, value: Any) -> Array:
     if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
         raise NonFiniteError(f"{name}: got a masked array; wanted no masked entries")
     if not isinstance(value, np.ndarray):
-        value = _viewed(name, value)
+        value = viewed(name, value)
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise DtypeError(f"{name}: got dtype {array.dtype}; wanted real numbers")
     return array
 
 
-def _viewed(name: str, value: Any) -> Array:
+def viewed(name: str, value: Any) -> Array:
+    """View anything array-like as an ndarray of any dtype."""
     try:
         if hasattr(value, "to_numpy"):
             return _from_frame(name, value)
@@ -295,7 +296,7 @@ def sample_weight(value: Any, batch: int, *, strict: bool = True) -> Array | Non
 
 def targets(value: Any, batch: int) -> Array:
     """Labels or values as a real array with one row per example."""
-    array = value if isinstance(value, np.ndarray) else _viewed("y", value)
+    array = value if isinstance(value, np.ndarray) else viewed("y", value)
     if array.dtype.kind in "OSUT" and array.size and isinstance(array.flat[0], str):
         raise LabelError(
             f"y: got text ({str(array.flat[0])!r}); wanted classes 0, 1, ... "

@@ -7,10 +7,11 @@ when the command runs, so that --help is quick.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from fastbp.commands.files import describe
@@ -136,6 +137,21 @@ def parser() -> Parser:
     return top
 
 
+@contextlib.contextmanager
+def _open_streams() -> Iterator[None]:
+    """Streams for a process that began with them closed (`>&-`): there sys.stdout is None."""
+    with contextlib.ExitStack() as stack:
+        for name, redirect in (
+            ("stdout", contextlib.redirect_stdout),
+            ("stderr", contextlib.redirect_stderr),
+        ):
+            if getattr(sys, name) is None:
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                stack.enter_context(redirect(nowhere))
+        yield
+
+
+@_open_streams()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 2 for bad usage or input, 1 otherwise.
 

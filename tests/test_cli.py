@@ -137,6 +137,28 @@ def test_output_that_cannot_be_written():
     assert_one_line(done.stderr, "No space left")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("train --hidden 8 --epochs 1 --out model.npz", 0),
+        ("info --json", 0),
+        ("train nowhere.npz", 2),
+    ],
+)
+def test_closed_streams(command, code, closed, tmp_path):
+    """Python has None for a stream that is closed at its start; what would go there is dropped."""
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m fastbp {command} {closed}', sys.executable],
+        capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert (tmp_path / "model.npz").exists() == ("--out" in command)
+    assert bool(done.stdout) == (code == 0 and closed == "2>&-")
+    assert bool(done.stderr) == (code == 2 and closed == ">&-")
+
+
 def test_an_error_nobody_foresaw_is_one_line(capsys, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("two\nlines")
