@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.checks import Array
+from fastbp.commands import formats
 from fastbp.errors import ConfigError
 
 
@@ -23,25 +24,42 @@ def read_arrays(path: str, names: tuple[str, ...]) -> list[Array]:
         The file is not there, is no intact .npz file, or lacks one of the arrays.
     """
     try:
+        other = formats.describe(path, names)
+        if other is not None:
+            raise ConfigError(other)
         # opened here, because np.load leaves a torn file open
         with Path(path).open("rb") as file:
             return _read(path, np.load(file, allow_pickle=False), names)
     except ConfigError:
         raise
     except OSError as error:
-        raise ConfigError(describe(error)) from error
+        told = describe(error)
+        raise ConfigError(told if error.filename is not None else f"{path}: {told}") from error
     except Exception as error:  # a damaged file fails in zipfile, zlib, NumPy or struct
         raise ConfigError(f"{path}: no intact .npz file of plain arrays ({error})") from error
 
 
 def _read(path: str, loaded: Any, names: tuple[str, ...]) -> list[Array]:
-    if not isinstance(loaded, np.lib.npyio.NpzFile):
-        raise ConfigError(f"{path}: holds a single array; wanted an .npz file")
     for name in names:
         if name not in loaded:
             there = ", ".join(loaded.files) or "nothing"
+            if {"header", "flat"} <= {*loaded.files}:
+                there += ": it is a network that fastbp saved"
             raise ConfigError(f"{path}: no array {name}; it holds {there}")
-    return [np.asarray(loaded[name]) for name in names]
+    return [_plain(path, name, loaded) for name in names]
+
+
+def _plain(path: str, name: str, loaded: Any) -> Array:
+    try:
+        return np.asarray(loaded[name])
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        # to load them is to run what the file says: no advice for a file from anywhere
+        raise ConfigError(
+            f"{path}: got an array {name} of Python objects; wanted plain numbers (save "
+            f"{name}.astype(float), .astype(int), or .astype(str) for labels that are text)"
+        ) from error
 
 
 def check_out(path: str | None, **inputs: str | None) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 import fastbp
 from fastbp import checks, data, plugins
 from fastbp.checks import Array
+from fastbp.commands import formats
 from fastbp.commands.files import check_out, read_arrays
-from fastbp.errors import FastbpError, LabelError, NonFiniteError, ShapeError
+from fastbp.errors import DtypeError, FastbpError, LabelError, NonFiniteError, ShapeError
 from fastbp.losses import Loss
 
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
@@ -24,13 +25,14 @@ LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
 
 @dataclass(frozen=True)
 class Problem:
-    """Checked rows, and the loss and the number of outputs that fit them."""
+    """Checked rows, the loss and the number of outputs that fit them, and classes without a row."""
 
     name: str
     X: Array
     y: Array
     loss: Loss
     n_out: int
+    absent: list[int]
     train: Array
     held_out: Array
 
@@ -104,6 +106,8 @@ def train(
         f"{problem.name}: {len(problem.train)} rows to train on, {len(held_out)} held out; "
         f"{widths} {options.activation}, {net.flat.size} parameters"
     )
+    if problem.absent:
+        tell(absent_words(problem.absent, problem.n_out, formats.numbered(options.data)))
 
     def after_epoch(net: fastbp.Network, history: fastbp.History) -> None:
         tell(epoch_line(epoch_of(history, len(history.loss) - 1), options.epochs))
@@ -129,6 +133,7 @@ def train(
         "held_out_rows": len(held_out),
         "widths": [net.n_in, *options.hidden, net.n_out],
         "parameters": net.flat.size,
+        "absent_classes": problem.absent,
         "loss": plugins.name_of(problem.loss),
         **{name: getattr(options, name) for name in settings},
         "lr": lr,
@@ -154,20 +159,35 @@ def read(options: argparse.Namespace) -> Problem:
         name, (X, y) = options.data, read_arrays(options.data, ("X", "y"))
     if X.ndim != 2:
         raise ShapeError(f"X: got shape {X.shape}; wanted (rows, inputs)")
+    if len(X) == 0:
+        raise ShapeError(f"X: got shape {X.shape}, no rows; wanted two rows or more")
     X = checks.matrix("X", X, X.shape[1], dtype)
     checks.finite("X", X)
-    y = checks.targets(y, len(X))
-    checks.finite("y", y)
+    try:
+        loss, n_out, targets = check_targets(options, y, len(X))
+    except (LabelError, DtypeError) as error:  # a DtypeError: text as bytes
+        if options.data is None or y.ndim != 1 or y.dtype.kind not in "SUbiu" or len({*y}) < 2:
+            raise
+        numbered = formats.numbered(options.data)
+        raise type(error)(f"{error}; {numbered} writes a file with classes 0, 1, ...") from error
+    classes = y.ndim == 1 and loss.targets != "values"
+    absent = []
+    if classes and loss.targets == "classes":
+        absent = np.setdiff1d(np.arange(n_out), targets).tolist()
+    train_rows, held_out = data.split(targets.ravel().astype(np.int64) if classes else targets)
+    return Problem(name, X, targets, loss, n_out, absent, train_rows, held_out)
 
+
+def check_targets(options: argparse.Namespace, y: Array, rows: int) -> tuple[Loss, int, Array]:
+    """The loss, the number of outputs, and y as that loss wants it."""
+    y = checks.targets(y, rows)
+    checks.finite("y", y)
     if options.loss is not None:
         loss = plugins.resolve("loss", options.loss, Loss)
     else:
         loss = fastbp.SquaredError() if y.dtype.kind == "f" else fastbp.SoftmaxCrossEntropy()
     n_out = count_outputs(y, loss)
-    classes = y.ndim == 1 and loss.targets != "values"
-    y = loss.check_targets(y, n_out, dtype)
-    train_rows, held_out = data.split(y.ravel().astype(np.int64) if classes else y.astype(dtype))
-    return Problem(name, X, y, loss, n_out, train_rows, held_out)
+    return loss, n_out, loss.check_targets(y, n_out, np.dtype(options.dtype))
 
 
 def count_outputs(y: Array, loss: Loss) -> int:
@@ -185,6 +205,15 @@ def count_outputs(y: Array, loss: Loss) -> int:
             "(numpy.unique(y, return_inverse=True) numbers them)"
         )
     return n_out
+
+
+def absent_words(absent: list[int], n_out: int, numbered: str) -> str:
+    """What classes without a row cost, and how to be rid of them."""
+    shown = ", ".join(map(str, absent[:5])) + (", ..." if len(absent) > 5 else "")
+    return (
+        f"y: no row is of class {shown}: {len(absent)} of the {n_out} outputs learn nothing; "
+        f"{numbered} writes a file without such gaps"
+    )
 
 
 def epoch_of(history: fastbp.History, i: int) -> dict[str, Any]:
