@@ -82,8 +82,9 @@ class Network(Inference):
         source = generator("rng", rng)
         following = [*layout.layers[1:], None]
         for layer, after, params in zip(layout.layers, following, self._views, strict=True):
+            gain = 1.0 if after is None else layout.gain(after)
             with plugins.blamed(layer, "init"):
-                layer.init(params, source, after.gain if after is not None else 1.0)
+                layer.init(params, source, gain)
         # a generator of its own: the caller's stays the caller's, and this one can be saved
         self._rng = np.random.Generator(np.random.PCG64(source.integers(2**63, size=2)))
         self._seed = int(source.integers(2**63))

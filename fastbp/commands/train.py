@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,29 @@ from fastbp.commands.files import check_out, read_arrays
 from fastbp.errors import DtypeError, FastbpError, LabelError, NonFiniteError, ShapeError
 from fastbp.losses import Loss
 
+# What the user knows an argument of the library as.
+OPTIONS = {
+    "layer": "--activation",
+    "layers": "--hidden",
+    "l2": "--l2",
+    "loss": "--loss",
+    "lr": "--lr",
+    "n_out": "--hidden",
+    "rng": "--seed",
+}
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
+
+
+@contextlib.contextmanager
+def options_named() -> Iterator[None]:
+    """Give errors about an argument the name of the option that it came from."""
+    try:
+        yield
+    except FastbpError as error:
+        argument, _, rest = str(error).partition(": ")
+        if argument not in OPTIONS:
+            raise
+        raise type(error)(f"{OPTIONS[argument]}: {rest}") from error
 
 
 @dataclass(frozen=True)
@@ -92,15 +115,16 @@ def train(
     problem = read(options)
     X, y, held_out = problem.X, problem.y, problem.held_out
     lr = LEARNING_RATES[options.optimizer] if options.lr is None else options.lr
-    optimizer = fastbp.Adam(lr) if options.optimizer == "adam" else fastbp.SGD(lr)
-    net = fastbp.mlp(
-        [X.shape[1], *options.hidden, problem.n_out],
-        activation=options.activation,
-        loss=problem.loss,
-        dtype=options.dtype,
-        rng=options.seed,
-        l2=options.l2,
-    )
+    with options_named():
+        optimizer = fastbp.Adam(lr) if options.optimizer == "adam" else fastbp.SGD(lr)
+        net = fastbp.mlp(
+            [X.shape[1], *options.hidden, problem.n_out],
+            activation=options.activation,
+            loss=problem.loss,
+            dtype=options.dtype,
+            rng=options.seed,
+            l2=options.l2,
+        )
     widths = "-".join(map(str, (net.n_in, *options.hidden, net.n_out)))
     tell(
         f"{problem.name}: {len(problem.train)} rows to train on, {len(held_out)} held out; "
@@ -159,6 +183,8 @@ def read(options: argparse.Namespace) -> Problem:
         name, (X, y) = options.data, read_arrays(options.data, ("X", "y"))
     if X.ndim != 2:
         raise ShapeError(f"X: got shape {X.shape}; wanted (rows, inputs)")
+    if X.shape[1] == 0:
+        raise ShapeError(f"X: got shape {X.shape}, no columns; wanted one input or more")
     if len(X) == 0:
         raise ShapeError(f"X: got shape {X.shape}, no rows; wanted two rows or more")
     X = checks.matrix("X", X, X.shape[1], dtype)
@@ -183,7 +209,8 @@ def check_targets(options: argparse.Namespace, y: Array, rows: int) -> tuple[Los
     y = checks.targets(y, rows)
     checks.finite("y", y)
     if options.loss is not None:
-        loss = plugins.resolve("loss", options.loss, Loss)
+        with options_named():
+            loss = plugins.resolve("loss", options.loss, Loss)
     else:
         loss = fastbp.SquaredError() if y.dtype.kind == "f" else fastbp.SoftmaxCrossEntropy()
     n_out = count_outputs(y, loss)
@@ -193,7 +220,7 @@ def check_targets(options: argparse.Namespace, y: Array, rows: int) -> tuple[Los
 def count_outputs(y: Array, loss: Loss) -> int:
     """One output per class, or per column of y."""
     if y.ndim == 2 and y.shape[1] == 1 and loss.targets == "classes":
-        raise ShapeError(f"y: got shape {y.shape}; wanted ({len(y)},), as y.ravel() gives it")
+        raise ShapeError(f"y: got shape {y.shape}; wanted ({len(y)},): save y.ravel()")
     if y.ndim > 1 or loss.targets != "classes":
         return 1 if y.ndim == 1 else y.shape[1]
     n_out = int(y.max(initial=0)) + 1
