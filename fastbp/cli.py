@@ -182,8 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except SystemExit as stop:  # argparse or the command has said what there is to say
         return stop.code if isinstance(stop.code, int) else 0
-    except KeyboardInterrupt:
-        _complain("interrupted")
+    except KeyboardInterrupt as stop:
+        _complain(str(stop) or "interrupted")
     except BAD_INPUT as error:
         _complain(str(error))
         return 2

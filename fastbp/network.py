@@ -52,6 +52,9 @@ class Network(Inference):
         All parameters as one vector, in that order; the views of ``params`` are views of it.
     optimizer_state : OptimizerState or None
         None before the first step; see :meth:`reset_optimizer`.
+    history : History or None
+        The last fit's, also of one that Ctrl-C or an error has stopped; None before the first.
+        It is neither copied, nor pickled, nor saved.
 
     Raises
     ------
@@ -67,6 +70,8 @@ class Network(Inference):
     >>> net.predict(X)
     array([0, 1, 1, 0])
     """
+
+    history: History | None = None
 
     def __init__(
         self,
@@ -325,7 +330,7 @@ class Network(Inference):
             As :meth:`step`; bad arguments raise before anything has changed. A loss that becomes
             NaN or infinite stops before that update, naming epoch and step.
         KeyboardInterrupt
-            Ctrl-C stops between two steps.
+            Ctrl-C stops between two steps; the epochs that were finished are in ``net.history``.
 
         Notes
         -----

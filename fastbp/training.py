@@ -135,7 +135,7 @@ def fit(
     size = min(batch_size, N)
     x = memory.arena([(size, network.n_in)], network.dtype)[0]
     order = np.arange(N)
-    history = History()
+    network.history = history = History()  # filled as it goes: Ctrl-C and errors leave it
     steps = -(-N // size)
     bar = progress_bar(progress, epochs * steps)
     with _interrupts() as interrupted, contextlib.closing(bar):

@@ -13,6 +13,11 @@ import pytest
 import fastbp as bp
 from fastbp.cli import main
 
+# a shell that starts it in the background may have told it to ignore Ctrl-C
+INTERRUPTIBLE = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from fastbp.cli import main; sys.exit(main())"
+)
 SMALL = ("--epochs", "2", "--hidden", "8")
 
 
@@ -98,8 +103,9 @@ def test_info():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as a POSIX signal")
-def test_interrupted_training_says_so(tmp_path):
-    command = [sys.executable, "-m", "fastbp", "train", "--epochs", "100000", "--out", "model.npz"]
+@pytest.mark.parametrize("flags", [(), ("--out", "model.npz")])
+def test_interrupted_training_says_so_and_keeps_what_was_reached(tmp_path, flags):
+    command = [sys.executable, "-c", INTERRUPTIBLE, "train", "--epochs", "100000", *flags]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -109,8 +115,15 @@ def test_interrupted_training_says_so(tmp_path):
         began = time.monotonic()
         _, err = process.communicate(timeout=60)
     assert time.monotonic() - began < 10
-    assert (process.returncode, err) == (1, "fastbp: error: interrupted\n")
-    assert list(tmp_path.iterdir()) == []
+    assert process.returncode == 1
+    assert_one_line(err, "interrupted after ")
+    epochs = int(err.split(" after ")[1].split(" of 100000 epochs")[0])
+    assert [path.name for path in tmp_path.iterdir()] == [*flags[1:2]]
+    if flags:
+        assert "; model.npz holds the network as it was then" in err
+        per_epoch = -(-1347 // 32)
+        steps = bp.load(tmp_path / "model.npz").optimizer_state.steps
+        assert epochs * per_epoch <= steps <= (epochs + 1) * per_epoch
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes close in another way elsewhere")

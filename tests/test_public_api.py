@@ -142,7 +142,8 @@ def test_signature(line):
 
 
 ATTRIBUTES = {
-    "Network": "params flat buffers optimizer_state n_in n_out layers loss_function dtype l2",
+    "Network": "params flat buffers optimizer_state history "
+    "n_in n_out layers loss_function dtype l2",
     "Gradients": "loss y_hat a h W b x flat values factors scale",
     "History": "loss val_loss val_accuracy seconds",
     "Layer": "contract gain rows_independent affine",

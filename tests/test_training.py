@@ -178,6 +178,46 @@ def test_digits_are_learnt_from_the_default_settings():
     assert net.optimizer_state.steps == 20 * -(-len(train) // 64)
 
 
+def test_the_network_keeps_the_history_of_its_last_fit(X, y):
+    net, seen = network(), []
+    assert net.history is None
+    net.step(X, y, bp.Adam())
+    assert net.history is None
+    first = net.fit(X, y, epochs=2, callbacks=[lambda net, h: seen.append(net.history is h)])
+    assert seen == [True, True]
+    assert net.history is first
+    with pytest.raises(bp.ConfigError):
+        net.fit(X, y, epochs=0)
+    assert net.history is first  # that fit did not begin
+    assert net.fit(X, y, epochs=1) is net.history is not first
+
+
+def test_history_survives_errors_and_ctrl_c(X, y):
+    def stop(net, history):
+        if len(history.loss) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    net = network()
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y, epochs=9, validation_data=(X, y), callbacks=[stop])
+    assert [len(net.history.loss), len(net.history.val_loss)] == [3, 3]
+    with pytest.raises(ZeroDivisionError):
+        net.fit(X, y, epochs=9, callbacks=[lambda *_: fail("mine")])
+    assert len(net.history.loss) == 1
+    with pytest.raises(bp.NonFiniteError, match="epoch 2"):
+        net.fit(X, y, epochs=9, batch_size=N, callbacks=[lambda net, _: net.flat.fill(np.nan)])
+    assert len(net.history.loss) == 1
+
+
+def test_history_is_not_kept_with_the_network(X, y, tmp_path):
+    net = network()
+    net.fit(X, y, epochs=1)
+    net.save(tmp_path / "net.npz")
+    for other in (net.copy(), pickle.loads(pickle.dumps(net)), bp.load(tmp_path / "net.npz")):
+        assert other.history is None
+    assert net.history is not None
+
+
 # Callbacks
 
 

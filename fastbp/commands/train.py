@@ -71,7 +71,15 @@ def run(options: argparse.Namespace) -> None:
         net.save(options.out)
         if not options.json:
             say(f"saved {options.out}")
-    say(as_json(results) if options.json else summary(results))
+    if options.json:
+        say(as_json(results))
+    elif not results["interrupted"]:
+        say(summary(results))
+    if results["interrupted"]:
+        words = f"interrupted after {len(results['epochs'])} of {options.epochs} epochs"
+        if options.out is not None:
+            words += f"; {options.out} holds the network as it was then"
+        raise KeyboardInterrupt(words)
 
 
 def say(line: str) -> None:
@@ -136,8 +144,9 @@ def train(
     def after_epoch(net: fastbp.Network, history: fastbp.History) -> None:
         tell(epoch_line(epoch_of(history, len(history.loss) - 1), options.epochs))
 
+    interrupted = False
     try:
-        history = net.fit(
+        net.fit(
             X[problem.train],
             y[problem.train],
             optimizer=optimizer,
@@ -148,6 +157,11 @@ def train(
         )
     except NonFiniteError as error:  # the rows were finite, so it is the training that failed
         raise FastbpError(str(error)) from error
+    except KeyboardInterrupt:  # what was reached is the user's all the same
+        interrupted = True
+    history = net.history
+    if history is None:  # training had not begun
+        raise KeyboardInterrupt
 
     epochs = [epoch_of(history, i) for i in range(len(history.loss))]
     settings = ("activation", "optimizer", "batch_size", "l2", "seed", "dtype")
@@ -162,13 +176,15 @@ def train(
         **{name: getattr(options, name) for name in settings},
         "lr": lr,
         "epochs": epochs,
+        "interrupted": interrupted,
     }
     for name in ("held_out_loss", "held_out_accuracy"):
-        if name in epochs[-1]:
+        if epochs and name in epochs[-1]:
             results[name] = epochs[-1][name]
     if problem.loss.targets == "values":
         results["held_out_r2"] = r_squared(net.predict(X[held_out]), y[held_out])
-    results["examples_per_second"] = len(epochs) * len(problem.train) / sum(history.seconds)
+    if epochs:
+        results["examples_per_second"] = len(epochs) * len(problem.train) / sum(history.seconds)
     results["seconds"] = time.perf_counter() - began
     results["out"] = options.out
     return net, results
@@ -251,7 +267,8 @@ def epoch_of(history: fastbp.History, i: int) -> dict[str, Any]:
         "held_out_accuracy": history.val_accuracy,
         "seconds": history.seconds,
     }
-    return {"epoch": i + 1, **{name: column[i] for name, column in columns.items() if column}}
+    # an epoch that was interrupted before its validation has no numbers of that
+    return {"epoch": i + 1, **{name: col[i] for name, col in columns.items() if i < len(col)}}
 
 
 def epoch_line(epoch: dict[str, Any], epochs: int) -> str:

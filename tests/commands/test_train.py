@@ -190,3 +190,38 @@ def test_a_training_that_diverges_is_no_bad_input(complains, classes, tmp_path):
     flags = ("--lr", "1e30", "--out", model, *SMALL)
     complains(1, ["epoch 1, step 2"], "train", classes, *flags, out=None)
     assert not model.exists()
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+@pytest.mark.parametrize("json_flag", [(), ("--json",)])
+def test_ctrl_c_keeps_what_was_reached(run, classes, tmp_path, monkeypatch, epochs, json_flag):
+    model, done = tmp_path / "model.npz", []
+
+    def interrupt(*_):
+        done.append(1)
+        if len(done) == max(epochs, 1):
+            raise KeyboardInterrupt
+        return "an epoch"
+
+    during = "train.epoch_line" if epochs else "train.fastbp.Network._update"
+    monkeypatch.setattr(f"fastbp.commands.{during}", interrupt)
+    if not epochs:  # every step goes the careful way, and the first is interrupted
+        monkeypatch.setattr(bp.Network, "_run_epoch", lambda *_: (0, 0.0, 0.0, None))
+    code, out, err = run("train", classes, "--epochs", "9", "--out", model, *json_flag)
+    assert code == 1
+    assert err == (
+        f"fastbp: error: interrupted after {epochs} of 9 epochs; {model} holds the network as it "
+        "was then\n"
+    )
+    state = bp.load(model).optimizer_state
+    assert (0 if state is None else state.steps) == 2 * epochs
+    if json_flag:
+        results = json.loads(out)
+        assert results["interrupted"] is True
+        assert len(results["epochs"]) == epochs
+    else:
+        assert out.splitlines()[-1] == f"saved {model}"
+
+
+def test_a_training_that_was_not_interrupted_says_so(run, classes):
+    assert json.loads(run("train", classes, "--json", *SMALL)[1])["interrupted"] is False
