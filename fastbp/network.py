@@ -315,7 +315,7 @@ class Network(Inference):
             returns True (a bool, also NumPy's; nothing else that only counts as true).
         progress : {"auto", True, False}
             A progress bar on stderr: tqdm's when that is installed, else a line of text. "auto"
-            shows it when stderr is a terminal.
+            shows it when stderr is a terminal, and in a Jupyter notebook.
         threads : int, optional
             At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
             the result depends on it.

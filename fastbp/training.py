@@ -170,7 +170,7 @@ def fit(
                         raise _placed(exc, epoch, step + 1) from exc
                     done, running = 1, running + value * len(rows) / N
                 step += done
-                bar.advance(f"epoch {epoch}/{epochs} loss {value:.4g}", done)
+                bar.advance(f"epoch {epoch}/{epochs}", f"loss {value:.4g}", steps=done)
             history.loss.append(running)
             history.seconds.append(time.perf_counter() - started)
             interrupted()

@@ -7,12 +7,14 @@ import contextlib
 import io
 import os
 import pickle
+import re
 import signal
 import struct
 import subprocess
 import sys
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -616,6 +618,101 @@ def test_auto_shows_itself_on_a_pseudo_terminal(tqdm):
     assert b"/12" in shown
     assert b"loss 0." in shown or tqdm  # tqdm shows the first loss after a tenth of a second
     assert shown.split(b"\r")[-1].strip() == b""
+
+
+NARROW = """
+import sys, time
+if {blocked}:
+    sys.modules["tqdm"] = None
+import numpy as np, fastbp as bp
+net = bp.mlp([3, 1], loss="squared_error", dtype="float64", rng=0)
+X = np.eye(3)
+y = net.predict(X) + 1e-7
+net.fit(X, y, optimizer=bp.SGD(1e-3), epochs=300, batch_size=1,
+        callbacks=[lambda *_: time.sleep(0.002)])
+"""
+
+
+@pytest.mark.parametrize("columns", [0, 20, 40, 80])
+@pytest.mark.parametrize("tqdm", [True, False])
+def test_no_number_is_cut_on_a_narrow_terminal(tqdm, columns):
+    """The losses are about 5e-15; without their exponent they would look like 5."""
+    pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
+    if tqdm:
+        pytest.importorskip("tqdm")
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-c", NARROW.format(blocked=not tqdm)], stderr=terminal
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux reports the closed end this way
+            while chunk := os.read(main, 4096):
+                shown += chunk
+    os.close(main)
+    assert process.returncode == 0
+    frames = shown.decode().split("\r")
+    assert all(len(frame.strip()) <= (columns or 80) for frame in frames)
+    losses = [frame.partition("loss ")[2] for frame in frames if "loss" in frame]
+    assert losses
+    for loss in losses:
+        assert re.match(r"\d(\.\d+)?e-1\d(:| *$)", loss), loss
+    assert any("epoch" in frame for frame in frames) == (columns != 20)
+
+
+# Notebooks
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """What a Jupyter kernel looks like from inside."""
+    shell = types.SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    return shell
+
+
+def test_a_notebook_gets_tqdms_bar_for_notebooks(X, y, kernel, monkeypatch, capfd):
+    made = []
+
+    class Widget:
+        def __init__(self, total, **_):
+            made.append((total, [], []))
+
+        def set_description_str(self, text, refresh):
+            made[-1][1].append(text)
+
+        def update(self, steps):
+            made[-1][2].append(steps)
+
+        def close(self):
+            made[-1][2].append("closed")
+
+    auto = types.ModuleType("tqdm.auto")
+    auto.tqdm = Widget
+    tqdm = types.ModuleType("tqdm")
+    tqdm.auto = auto
+    monkeypatch.setitem(sys.modules, "tqdm", tqdm)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", auto)
+    network().fit(X, y, epochs=2, batch_size=5)
+    network().fit(X, y, epochs=2, batch_size=5, progress=False)
+    [(total, words, steps)] = made
+    assert total == 4
+    assert words[-1].startswith("epoch 2/2 loss 0.")
+    assert steps.pop() == "closed"
+    assert sum(steps) == 4
+
+
+def test_a_notebook_without_tqdm_gets_a_line(X, y, kernel, capfd, without_tqdm):
+    network().fit(X, y, epochs=2, batch_size=5)
+    assert capfd.readouterr().err.startswith("\rstep ")
+
+
+@pytest.mark.parametrize("shell", [None, types.SimpleNamespace()])
+def test_ipython_without_a_kernel_is_no_notebook(X, y, monkeypatch, capfd, shell):
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    network().fit(X, y, epochs=2)
+    assert capfd.readouterr().err == ""
 
 
 # Ctrl-C
