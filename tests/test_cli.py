@@ -13,11 +13,6 @@ import pytest
 import fastbp as bp
 from fastbp.cli import main
 
-# a shell that starts it in the background may have told it to ignore Ctrl-C
-INTERRUPTIBLE = (
-    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from fastbp.cli import main; sys.exit(main())"
-)
 SMALL = ("--epochs", "2", "--hidden", "8")
 
 
@@ -105,7 +100,7 @@ def test_info():
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as a POSIX signal")
 @pytest.mark.parametrize("flags", [(), ("--out", "model.npz")])
 def test_interrupted_training_says_so_and_keeps_what_was_reached(tmp_path, flags):
-    command = [sys.executable, "-c", INTERRUPTIBLE, "train", "--epochs", "100000", *flags]
+    command = [sys.executable, "-m", "fastbp", "train", "--epochs", "100000", *flags]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
