@@ -41,7 +41,9 @@ Train a network and test it on rows it has not seen.
 
 Without DATA the 1797 handwritten digits that come with fastbp are used. DATA is an .npz file with
 arrays X (rows, inputs) and y: whole numbers 0, 1, ... are classes, floats are values to fit. One
-quarter of the rows is held out, always the same one, with its share of each class."""
+quarter of the rows is held out, always the same one, with its share of each class.
+
+Ctrl-C stops the training; --out gets the network as it was then."""
 
 PREDICT = """\
 Predict the classes or values of rows with a network that `fastbp train --out` saved.
