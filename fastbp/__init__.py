@@ -95,3 +95,9 @@ __all__ = [
     "reference",
     "thread_limit",
 ]
+
+
+def __dir__() -> list[str]:
+    """What ``dir(fastbp)`` and completion list: the public names, not the modules they are from."""
+    here = globals()
+    return sorted({*__all__, *(name for name in here if name == "testing" or name[:2] == "__")})

@@ -18,6 +18,7 @@ from fastbp.errors import ConfigError, DtypeError, LabelError, NonFiniteError, S
 
 Array = NDArray[Any]
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+RAVEL = "pass y.ravel(), or numpy.ravel(y) where y is no array"
 MOST_THREADS = 1024  # as many as the pool can start
 
 
@@ -165,14 +166,15 @@ def as_real(name: str, value: Any) -> Array:
     if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
         raise NonFiniteError(f"{name}: got a masked array; wanted no masked entries")
     if not isinstance(value, np.ndarray):
-        value = _viewed(name, value)
+        value = viewed(name, value)
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise DtypeError(f"{name}: got dtype {array.dtype}; wanted real numbers")
     return array
 
 
-def _viewed(name: str, value: Any) -> Array:
+def viewed(name: str, value: Any) -> Array:
+    """View anything array-like as an ndarray of any dtype."""
     try:
         if hasattr(value, "to_numpy"):
             return _from_frame(name, value)
@@ -240,9 +242,10 @@ def rows_of(name: str, value: Any, width: int) -> Array:
     """A real (batch, width) array as it came, not yet in the network's dtype."""
     array = as_real(name, value)
     if array.ndim == 1 and array.shape[0] == width:
+        tensor = isinstance(value, np.ndarray) or hasattr(value, "__dlpack__")
+        one = f"{name}[None, :]" if tensor else f"numpy.atleast_2d({name})"
         raise ShapeError(
-            f"{name}: got shape {array.shape}; wanted (batch, {width}); "
-            f"one example is {name}[None, :]"
+            f"{name}: got shape {array.shape}; wanted (batch, {width}); one example is {one}"
         )
     if array.ndim != 2 or array.shape[1] != width:
         raise ShapeError(f"{name}: got shape {array.shape}; wanted (batch, {width})")
@@ -295,7 +298,7 @@ def sample_weight(value: Any, batch: int, *, strict: bool = True) -> Array | Non
 
 def targets(value: Any, batch: int) -> Array:
     """Labels or values as a real array with one row per example."""
-    array = value if isinstance(value, np.ndarray) else _viewed("y", value)
+    array = value if isinstance(value, np.ndarray) else viewed("y", value)
     if array.dtype.kind in "OSUT" and array.size and isinstance(array.flat[0], str):
         raise LabelError(
             f"y: got text ({str(array.flat[0])!r}); wanted classes 0, 1, ... "
@@ -316,7 +319,7 @@ def class_targets(y: Array, n_out: int, dtype: np.dtype[Any], rows: Array | None
     if y.ndim == 1:
         return _classes(y, n_out, rows)
     if y.ndim == 2 and y.shape[1] == 1:
-        raise ShapeError(f"y: got shape {y.shape}; wanted ({y.shape[0]},): pass y.ravel()")
+        raise ShapeError(f"y: got shape {y.shape}; wanted ({y.shape[0]},): {RAVEL}")
     if y.ndim != 2 or y.shape[1] != n_out:
         batch = y.shape[0]
         raise ShapeError(f"y: got shape {y.shape}; wanted ({batch},) or ({batch}, {n_out})")

@@ -7,10 +7,11 @@ when the command runs, so that --help is quick.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from fastbp.commands.files import describe
@@ -40,7 +41,9 @@ Train a network and test it on rows it has not seen.
 
 Without DATA the 1797 handwritten digits that come with fastbp are used. DATA is an .npz file with
 arrays X (rows, inputs) and y: whole numbers 0, 1, ... are classes, floats are values to fit. One
-quarter of the rows is held out, always the same one, with its share of each class."""
+quarter of the rows is held out, always the same one, with its share of each class.
+
+Ctrl-C stops the training; --out gets the network as it was then."""
 
 PREDICT = """\
 Predict the classes or values of rows with a network that `fastbp train --out` saved.
@@ -136,6 +139,21 @@ def parser() -> Parser:
     return top
 
 
+@contextlib.contextmanager
+def _open_streams() -> Iterator[None]:
+    """Streams for a process that began with them closed (`>&-`): there sys.stdout is None."""
+    with contextlib.ExitStack() as stack:
+        for name, redirect in (
+            ("stdout", contextlib.redirect_stdout),
+            ("stderr", contextlib.redirect_stderr),
+        ):
+            if getattr(sys, name) is None:
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                stack.enter_context(redirect(nowhere))
+        yield
+
+
+@_open_streams()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 2 for bad usage or input, 1 otherwise.
 
@@ -166,8 +184,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except SystemExit as stop:  # argparse or the command has said what there is to say
         return stop.code if isinstance(stop.code, int) else 0
-    except KeyboardInterrupt:
-        _complain("interrupted")
+    except KeyboardInterrupt as stop:
+        _complain(str(stop) or "interrupted")
     except BAD_INPUT as error:
         _complain(str(error))
         return 2

@@ -97,6 +97,13 @@ class Layout:
             yield spec
             n = spec.n_out
 
+    def gain(self, layer: Layer) -> float:
+        """A layer's gain, for the initialiser of the one before it, who is not to be blamed."""
+        name = plugins.label(layer)
+        with plugins.blamed(layer, "gain"):
+            gain = layer.gain
+        return checks.number(f"{name}.gain", gain, high=float(np.finfo(self.dtype).max) / 2)
+
     def views(self, flat: Array) -> Views:
         """For each layer its parameters, as views of a flat vector."""
         views: Views = [{} for _ in self.layers]

@@ -52,6 +52,9 @@ class Network(Inference):
         All parameters as one vector, in that order; the views of ``params`` are views of it.
     optimizer_state : OptimizerState or None
         None before the first step; see :meth:`reset_optimizer`.
+    history : History or None
+        The last fit's, also of one that Ctrl-C or an error has stopped; None before the first.
+        It is neither copied, nor pickled, nor saved.
 
     Raises
     ------
@@ -68,6 +71,8 @@ class Network(Inference):
     array([0, 1, 1, 0])
     """
 
+    history: History | None = None
+
     def __init__(
         self,
         n_in: int,
@@ -82,8 +87,9 @@ class Network(Inference):
         source = generator("rng", rng)
         following = [*layout.layers[1:], None]
         for layer, after, params in zip(layout.layers, following, self._views, strict=True):
+            gain = 1.0 if after is None else layout.gain(after)
             with plugins.blamed(layer, "init"):
-                layer.init(params, source, after.gain if after is not None else 1.0)
+                layer.init(params, source, gain)
         # a generator of its own: the caller's stays the caller's, and this one can be saved
         self._rng = np.random.Generator(np.random.PCG64(source.integers(2**63, size=2)))
         self._seed = int(source.integers(2**63))
@@ -305,10 +311,11 @@ class Network(Inference):
         rng : None, int, SeedSequence or Generator
             For shuffling; None goes on with the network's own generator.
         callbacks : sequence of callable
-            ``callback(net, history)`` after every epoch; training stops when one returns True.
+            ``callback(net, history)`` after every epoch, all of them; training stops when one
+            returns True (a bool, also NumPy's; nothing else that only counts as true).
         progress : {"auto", True, False}
             A progress bar on stderr: tqdm's when that is installed, else a line of text. "auto"
-            shows it when stderr is a terminal.
+            shows it when stderr is a terminal, and in a Jupyter notebook.
         threads : int, optional
             At most so many, within the limit in force (:class:`fastbp.thread_limit`); no bit of
             the result depends on it.
@@ -323,7 +330,7 @@ class Network(Inference):
             As :meth:`step`; bad arguments raise before anything has changed. A loss that becomes
             NaN or infinite stops before that update, naming epoch and step.
         KeyboardInterrupt
-            Ctrl-C stops between two steps.
+            Ctrl-C stops between two steps; the epochs that were finished are in ``net.history``.
 
         Notes
         -----

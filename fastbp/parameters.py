@@ -17,6 +17,7 @@ from fastbp.kernels.steps import Steps
 from fastbp.layers import Layer
 from fastbp.layout import Layout, Named, Views
 from fastbp.losses import Loss
+from fastbp.losses.base import KINDS
 
 LARGEST = 2**48  # parameters: beyond any memory, and still safe to multiply by an item's size
 
@@ -31,6 +32,7 @@ class Parameters(Steps):
     def _assemble(self, layout: Layout, loss: Loss, l2: float) -> None:
         with plugins.blamed(loss, "target_width"):
             loss.target_width(layout.n_out)
+        checks.choice(f"{plugins.label(loss)}.targets", loss.targets, tuple(KINDS))
         if 2 * l2 > float(np.finfo(layout.dtype).max):
             raise ConfigError(f"l2: got {l2}, which overflows {layout.dtype} when doubled")
         if layout.size > LARGEST:

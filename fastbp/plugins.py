@@ -44,6 +44,25 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
 }
 
+# What other libraries call these, without case and "_"; the last are layers that fastbp has not.
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "layer": {
+        "'dense'": "linear fullyconnected fc affine innerproduct",
+        "'relu'": "rectifier rectifiedlinear",
+        "'sigmoid'": "logistic expit",
+        "'tanh'": "hyperbolictangent",
+        "no layer: a Dense alone is linear": "identity none",
+        "no layer: loss='softmax_cross_entropy' holds it": "softmax logsoftmax",
+    },
+    "loss": {
+        "'sigmoid_cross_entropy'": "bce bceloss bcewithlogits bcewithlogitsloss binarycrossentropy "
+        "binarycrossentropywithlogits multilabelsoftmarginloss logistic",
+        "'softmax_cross_entropy'": "crossentropy crossentropyloss categoricalcrossentropy nll "
+        "sparsecategoricalcrossentropy nllloss negativeloglikelihood logloss softmax",
+        "'squared_error'": "mse mseloss meansquarederror l2loss leastsquares",
+    },
+}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -504,9 +523,16 @@ def _plain(distribution: str) -> str:
 
 def _unknown(kind: str, name: str) -> str:
     names = available(kind)
-    close = difflib.get_close_matches(name.rpartition(":")[2].lower(), names, n=1)
+    short = name.rpartition(":")[2].lower()
+    close = difflib.get_close_matches(short, names, n=1)
     text = f"{kind}: got {name!r}; wanted one of {', '.join(names)}"
-    if close:
+    plain = re.sub("[-_ ]", "", short)
+    ours = [ours for ours, words in ELSEWHERE[kind].items() if plain in words.split()]
+    if ours:
+        text += f"; here that is {ours[0]}"
+        if plain == "linear":
+            text += ", and no layer where an activation is wanted"
+    elif close:
         text += f"; did you mean {close[0]!r}?"
     disabled = [str(found.entry) for found in _scan(kind) if _is_disabled(found)]
     if disabled:

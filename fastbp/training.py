@@ -87,7 +87,7 @@ def fit(
     size = min(batch_size, N)
     x = memory.arena([(size, network.n_in)], network.dtype)[0]
     order = np.arange(N)
-    history = History()
+    network.history = history = History()  # filled as it goes: Ctrl-C and errors leave it
     steps = -(-N // size)
     bar = progress_bar(progress, epochs * steps)
     with _interrupts() as interrupted, contextlib.closing(bar):
@@ -122,7 +122,7 @@ def fit(
                         raise _placed(exc, epoch, step + 1) from exc
                     done, running = 1, running + value * len(rows) / N
                 step += done
-                bar.advance(f"epoch {epoch}/{epochs} loss {value:.4g}", done)
+                bar.advance(f"epoch {epoch}/{epochs}", f"loss {value:.4g}", steps=done)
             history.loss.append(running)
             history.seconds.append(time.perf_counter() - started)
             interrupted()
@@ -134,7 +134,7 @@ def fit(
                     history.val_loss.append(loss)
                     if accuracy is not None:
                         history.val_accuracy.append(accuracy)
-                if any([callback(network, history) for callback in callbacks]):
+                if any([_is_true(callback(network, history)) for callback in callbacks]):
                     break
     return history
 
@@ -171,6 +171,11 @@ def evaluate(
         return value, None
     right = np.sum(correct if batch.weight is None else batch.weight * correct)
     return value, float(right * batch.scale("mean"))
+
+
+def _is_true(said: Any) -> bool:
+    """Whether a callback said stop: only a True does, not the count that `file.write` returns."""
+    return isinstance(said, bool | np.bool_) and bool(said)
 
 
 def _check_callbacks(callbacks: Any) -> tuple[Callback, ...]:

@@ -81,6 +81,17 @@ def torch():
     return pytest.importorskip("torch", reason="PyTorch is not installed (the extra test-peers)")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c():
+    """Ctrl-C as Python has it, for this process and its children.
+
+    A shell that starts the tests in the background, or under `trap '' INT`, has it ignored.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="session", name="interrupted")
 def _interrupted():
     return interrupted

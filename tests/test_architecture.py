@@ -225,9 +225,11 @@ def test_blas_is_named_on_the_ground_alone():
 
 def test_the_face_of_the_package_is_names_only():
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-    allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.Try, ast.Expr)
+    allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.Try, ast.Expr, ast.FunctionDef)
     assert {type(node) for node in tree.body} <= set(allowed)
     for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            assert node.name == "__dir__"  # what completion lists: names too
         if isinstance(node, ast.Expr):
             assert isinstance(node.value, ast.Constant)  # the docstring
         if isinstance(node, ast.Assign):

@@ -192,6 +192,13 @@ def test_float_dtype():
 # Arrays that users hand over
 
 
+def test_viewed_takes_any_dtype():
+    array = np.ones(2)
+    assert checks.viewed("y", array) is array
+    assert checks.viewed("y", ["a", "b"]).tolist() == ["a", "b"]
+    raises(DtypeError, "y: got object; wanted a dense array", checks.viewed, "y", object())
+
+
 def test_as_real_views_what_it_can():
     array = np.ones((2, 3))
     assert checks.as_real("X", array) is array

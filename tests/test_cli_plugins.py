@@ -77,6 +77,38 @@ def checked(run, *arguments):
     return code, {report["name"]: report for report in json.loads(out)["plugins"]}
 
 
+def test_a_name_that_is_shadowed_does_not_pass(run, install):
+    """The kit finds nothing wrong with the part, but nobody who asks for it by name gets it."""
+    install("my-relu", GOOD, part="relu")
+    code, out, _ = run("check", "my-relu")
+    assert code == 1
+    assert re.match(r"failed +layer relu \(my-relu 1.5\): \d\d checks, ", out)
+    [_, line, *_] = out.splitlines()
+    assert line.strip().startswith("name: got 'relu', the name of a built-in part, which wins")
+    assert "'my-relu:relu' alone asks for it" in line
+    assert out.endswith("\n0 of 1 passed\n")
+
+
+def test_names_in_conflict_do_not_pass(run, install):
+    install("one", GOOD, part="mine")
+    install("other", GOOD, part="mine", version="2.0")
+    code, out, _ = run("check", "--json")
+    reports = json.loads(out)["plugins"]
+    assert code == 1
+    for report, other in zip(reports, ("other 2.0", "one 1.5"), strict=True):
+        [failure] = report["failures"]
+        assert report["state"] == "failed"
+        assert failure["check"] == "name"
+        assert f"'mine', which {other} brings as well" in failure["error"]
+
+
+def test_one_of_two_names_passes_where_the_other_is_disabled(run, install, monkeypatch):
+    install("one", GOOD, part="mine")
+    install("other", GOOD, part="mine", version="2.0")
+    monkeypatch.setenv("FASTBP_DISABLE_PLUGINS", "other")
+    assert run("check", "one")[0] == 0
+
+
 # The list
 
 
@@ -173,11 +205,13 @@ def test_check_stops_what_hangs(run, install):
 def test_check_by_distribution_and_in_conflict(run, install):
     install("part-one", GOOD, part="same_name")
     install("part-two", WRONG, part="same_name")
-    assert checked(run, "Part_One")[0] == 0
-    assert checked(run, "part-two:same_name")[0] == 1
+    for name, failed in (("Part_One", 0), ("part-two:same_name", 1)):
+        code, reports = checked(run, name)
+        first, *others = reports["same_name"]["failures"]
+        assert (code, first["check"], bool(others)) == (1, "name", failed)
     code, out, _ = run("check", "same_name")
     assert code == 1
-    assert out.endswith("1 of 2 passed\n")
+    assert out.endswith("0 of 2 passed\n")
 
 
 def test_check_of_a_bad_name(run, install):

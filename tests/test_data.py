@@ -82,5 +82,31 @@ def test_too_few_rows_to_split(y):
         bp.data.split(y)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.0, True, None, "1"])
+def test_a_seed_that_is_none(seed):
+    with pytest.raises(bp.ConfigError, match=r"seed: got .*; wanted a whole number >= 0"):
+        bp.data.split([0, 1, 1], seed)
+
+
+@pytest.mark.parametrize("y", [[0, 1], np.array([0, 1]), np.eye(2), np.array(3)])
+def test_y_in_the_place_of_the_seed(y):
+    """As in scikit-learn's train_test_split(X, y), which returns rows and not their numbers."""
+    with pytest.raises(bp.ConfigError, match=r"seed: got .*train, held_out = split\(y\)"):
+        bp.data.split(np.eye(2), y)
+
+
+def test_rows_of_different_lengths_cannot_be_split():
+    with pytest.raises(bp.ShapeError, match="y: got list"):
+        bp.data.split([[1, 2], [3], [4]])
+
+
+def test_text_and_frames_are_split_by_row_number():
+    pandas = pytest.importorskip("pandas")
+    want = bp.data.split(np.zeros(3))
+    for y in (["a", "b", "a"], pandas.Series(["a", "b", "a"]), pandas.DataFrame(np.eye(3))):
+        for got, rows in zip(bp.data.split(y), want, strict=True):
+            np.testing.assert_array_equal(got, rows)
+
+
 def test_two_rows_are_split_into_one_and_one():
     assert [len(part) for part in bp.data.split([0, 0])] == [1, 1]

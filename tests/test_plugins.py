@@ -79,6 +79,46 @@ def test_unknown_name_gets_its_close_match(kind, name, close):
         assert known in message
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "ours"),
+    [
+        ("loss", "binary_cross_entropy", "'sigmoid_cross_entropy'"),
+        ("loss", "binary_crossentropy", "'sigmoid_cross_entropy'"),
+        ("loss", "BCEWithLogitsLoss", "'sigmoid_cross_entropy'"),
+        ("loss", "bce", "'sigmoid_cross_entropy'"),
+        ("loss", "logistic", "'sigmoid_cross_entropy'"),
+        ("loss", "cross_entropy", "'softmax_cross_entropy'"),
+        ("loss", "CrossEntropyLoss", "'softmax_cross_entropy'"),
+        ("loss", "categorical_crossentropy", "'softmax_cross_entropy'"),
+        ("loss", "sparse_categorical_crossentropy", "'softmax_cross_entropy'"),
+        ("loss", "nll", "'softmax_cross_entropy'"),
+        ("loss", "log_loss", "'softmax_cross_entropy'"),
+        ("loss", "mse", "'squared_error'"),
+        ("loss", "MSELoss", "'squared_error'"),
+        ("loss", "mean_squared_error", "'squared_error'"),
+        ("layer", "logistic", "'sigmoid'"),
+        ("layer", "Linear", "'dense', and no layer where an activation is wanted"),
+        ("layer", "identity", "no layer: a Dense alone is linear"),
+        ("layer", "softmax", "no layer: loss='softmax_cross_entropy' holds it"),
+    ],
+)
+def test_names_of_other_libraries(kind, name, ours):
+    with pytest.raises(bp.UnknownNameError) as caught:
+        plugins.get(kind, name)
+    message = str(caught.value)
+    assert message.startswith(f"{kind}: got {name!r}; wanted one of ")
+    assert message.endswith(f"; here that is {ours}")
+    assert "did you mean" not in message
+    assert ours.split(",")[0].strip("'") in plugins.available(kind) or ours.startswith("no layer")
+
+
+def test_no_name_of_another_library_hides_a_part_or_stands_twice():
+    for kind, table in plugins.ELSEWHERE.items():
+        words = [word for line in table.values() for word in line.split()]
+        assert len(words) == len({*words})
+        assert not {*words} & {name.replace("_", "") for name in plugins.available(kind)}
+
+
 @pytest.mark.parametrize("name", ["", "conv2d", "RELU ", 3, None, ["relu"]])
 def test_unknown_name_without_a_close_match_lists_all(name):
     with pytest.raises(bp.UnknownNameError, match="wanted one of dense, relu, sigmoid, tanh"):

@@ -48,6 +48,24 @@ def test_every_name_is_there_and_star_takes_them_all():
         assert names[name] is getattr(bp, name)
 
 
+def test_dir_lists_what_is_public(python):
+    """Completion in a shell: public names alone, while the modules behind them can be reached."""
+    code = """
+import fastbp as bp
+import fastbp.cli
+import fastbp.{extra}
+assert bp.checks.integer("n", 1, low=1) == 1
+assert {{"batch", "checks", "cli", "parts"}} < vars(bp).keys()
+assert sorted(dir(bp)) == dir(bp)
+print(*(name for name in dir(bp) if not name.startswith("__")))
+"""
+    names = sorted(set(bp.__all__) - {"__version__"})
+    assert python(code.format(extra="cli"), check=True).stdout.split() == names
+    listed = python(code.format(extra="testing"), check=True).stdout.split()
+    assert listed == sorted([*names, "testing"])
+    assert {"__name__", "__file__", "__version__", "__all__"} <= {*dir(bp)}
+
+
 def test_nothing_else_stands_in_the_package_but_its_modules():
     others = {name for name in vars(bp) if not name.startswith("_")} - set(bp.__all__)
     for name in others:
@@ -142,7 +160,8 @@ def test_signature(line):
 
 
 ATTRIBUTES = {
-    "Network": "params flat buffers optimizer_state n_in n_out layers loss_function dtype l2",
+    "Network": "params flat buffers optimizer_state history "
+    "n_in n_out layers loss_function dtype l2",
     "Gradients": "loss y_hat a h W b x flat values factors scale",
     "History": "loss val_loss val_accuracy seconds",
     "Layer": "contract gain rows_independent affine",

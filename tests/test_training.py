@@ -7,12 +7,14 @@ import contextlib
 import io
 import os
 import pickle
+import re
 import signal
 import struct
 import subprocess
 import sys
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -178,6 +180,46 @@ def test_digits_are_learnt_from_the_default_settings():
     assert net.optimizer_state.steps == 20 * -(-len(train) // 64)
 
 
+def test_the_network_keeps_the_history_of_its_last_fit(X, y):
+    net, seen = network(), []
+    assert net.history is None
+    net.step(X, y, bp.Adam())
+    assert net.history is None
+    first = net.fit(X, y, epochs=2, callbacks=[lambda net, h: seen.append(net.history is h)])
+    assert seen == [True, True]
+    assert net.history is first
+    with pytest.raises(bp.ConfigError):
+        net.fit(X, y, epochs=0)
+    assert net.history is first  # that fit did not begin
+    assert net.fit(X, y, epochs=1) is net.history is not first
+
+
+def test_history_survives_errors_and_ctrl_c(X, y):
+    def stop(net, history):
+        if len(history.loss) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    net = network()
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y, epochs=9, validation_data=(X, y), callbacks=[stop])
+    assert [len(net.history.loss), len(net.history.val_loss)] == [3, 3]
+    with pytest.raises(ZeroDivisionError):
+        net.fit(X, y, epochs=9, callbacks=[lambda *_: fail("mine")])
+    assert len(net.history.loss) == 1
+    with pytest.raises(bp.NonFiniteError, match="epoch 2"):
+        net.fit(X, y, epochs=9, batch_size=N, callbacks=[lambda net, _: net.flat.fill(np.nan)])
+    assert len(net.history.loss) == 1
+
+
+def test_history_is_not_kept_with_the_network(X, y, tmp_path):
+    net = network()
+    net.fit(X, y, epochs=1)
+    net.save(tmp_path / "net.npz")
+    for other in (net.copy(), pickle.loads(pickle.dumps(net)), bp.load(tmp_path / "net.npz")):
+        assert other.history is None
+    assert net.history is not None
+
+
 # Callbacks
 
 
@@ -211,6 +253,23 @@ def test_a_true_return_value_stops_after_all_have_been_called(X, y):
     assert len(history.loss) == len(history.seconds) == 3
     assert calls == ["stop", "last"] * 3
     assert net.optimizer_state.steps == 3
+
+
+@pytest.mark.parametrize("said", [1, 12, "stop", [0], np.int64(1), np.ones(3), np.array(True), {}])
+def test_only_a_bool_stops(X, y, said):
+    """A callback that ends in file.write(...) returns a count, and is no wish to stop."""
+    history = network().fit(X, y, epochs=3, callbacks=[lambda *_: said])
+    assert len(history.loss) == 3
+
+
+@pytest.mark.parametrize("kind", [bool, np.bool_])
+def test_numpys_bool_stops_as_pythons_does(X, y, kind):
+    history = network().fit(X, y, epochs=3, callbacks=[lambda *_: kind(False), lambda *_: None])
+    assert len(history.loss) == 3
+    history = network().fit(X, y, epochs=3, callbacks=[lambda *_: kind(True), lambda *_: None])
+    assert len(history.loss) == 1
+    history = network().fit(X, y, epochs=3, callbacks=[lambda net, h: np.min(h.loss) < np.inf])
+    assert len(history.loss) == 1
 
 
 def fail(words):
@@ -559,6 +618,101 @@ def test_auto_shows_itself_on_a_pseudo_terminal(tqdm):
     assert b"/12" in shown
     assert b"loss 0." in shown or tqdm  # tqdm shows the first loss after a tenth of a second
     assert shown.split(b"\r")[-1].strip() == b""
+
+
+NARROW = """
+import sys, time
+if {blocked}:
+    sys.modules["tqdm"] = None
+import numpy as np, fastbp as bp
+net = bp.mlp([3, 1], loss="squared_error", dtype="float64", rng=0)
+X = np.eye(3)
+y = net.predict(X) + 1e-7
+net.fit(X, y, optimizer=bp.SGD(1e-3), epochs=300, batch_size=1,
+        callbacks=[lambda *_: time.sleep(0.002)])
+"""
+
+
+@pytest.mark.parametrize("columns", [0, 20, 40, 80])
+@pytest.mark.parametrize("tqdm", [True, False])
+def test_no_number_is_cut_on_a_narrow_terminal(tqdm, columns):
+    """The losses are about 5e-15; without their exponent they would look like 5."""
+    pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
+    if tqdm:
+        pytest.importorskip("tqdm")
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-c", NARROW.format(blocked=not tqdm)], stderr=terminal
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux reports the closed end this way
+            while chunk := os.read(main, 4096):
+                shown += chunk
+    os.close(main)
+    assert process.returncode == 0
+    frames = shown.decode().split("\r")
+    assert all(len(frame.strip()) <= (columns or 80) for frame in frames)
+    losses = [frame.partition("loss ")[2] for frame in frames if "loss" in frame]
+    assert losses
+    for loss in losses:
+        assert re.match(r"\d(\.\d+)?e-1\d(:| *$)", loss), loss
+    assert any("epoch" in frame for frame in frames) == (columns != 20)
+
+
+# Notebooks
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """What a Jupyter kernel looks like from inside."""
+    shell = types.SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    return shell
+
+
+def test_a_notebook_gets_tqdms_bar_for_notebooks(X, y, kernel, monkeypatch, capfd):
+    made = []
+
+    class Widget:
+        def __init__(self, total, **_):
+            made.append((total, [], []))
+
+        def set_description_str(self, text, refresh):
+            made[-1][1].append(text)
+
+        def update(self, steps):
+            made[-1][2].append(steps)
+
+        def close(self):
+            made[-1][2].append("closed")
+
+    auto = types.ModuleType("tqdm.auto")
+    auto.tqdm = Widget
+    tqdm = types.ModuleType("tqdm")
+    tqdm.auto = auto
+    monkeypatch.setitem(sys.modules, "tqdm", tqdm)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", auto)
+    network().fit(X, y, epochs=2, batch_size=5)
+    network().fit(X, y, epochs=2, batch_size=5, progress=False)
+    [(total, words, steps)] = made
+    assert total == 4
+    assert words[-1].startswith("epoch 2/2 loss 0.")
+    assert steps.pop() == "closed"
+    assert sum(steps) == 4
+
+
+def test_a_notebook_without_tqdm_gets_a_line(X, y, kernel, capfd, without_tqdm):
+    network().fit(X, y, epochs=2, batch_size=5)
+    assert capfd.readouterr().err.startswith("\rstep ")
+
+
+@pytest.mark.parametrize("shell", [None, types.SimpleNamespace()])
+def test_ipython_without_a_kernel_is_no_notebook(X, y, monkeypatch, capfd, shell):
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    network().fit(X, y, epochs=2)
+    assert capfd.readouterr().err == ""
 
 
 # Ctrl-C

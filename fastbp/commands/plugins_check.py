@@ -92,6 +92,9 @@ def check(part: Description, timeout: float) -> dict[str, Any]:
         lines = record.read_text("utf-8").splitlines() if record.exists() else []
     events = [json.loads(line) for line in lines if line.endswith("}")]  # the last may be torn
     failures = [{"check": e["failed"], "error": e["error"]} for e in events if "failed" in e]
+    name = name_trouble(part)
+    if name:
+        failures.insert(0, {"check": "name", "error": name})
     begun = [event["begun"] for event in events if "begun" in event]
     error = ""
     if code is None:
@@ -113,6 +116,28 @@ def check(part: Description, timeout: float) -> dict[str, Any]:
         "failures": failures,
         "seconds": round(time.monotonic() - start, 3),
     }
+
+
+def name_trouble(part: Description) -> str:
+    """Why users who ask for the part by its name do not get it; nothing where they do."""
+    if part.state == "shadowed":
+        return (
+            f"got {part.name!r}, the name of a built-in part, which wins; wanted a name of its own "
+            f"({part.distribution + ':' + part.name!r} alone asks for it)"
+        )
+    if part.state != "conflict":
+        return ""
+    others = [
+        f"{other.distribution} {other.version}"
+        for other in plugins.describe()
+        if (other.kind, other.name, other.state) == (part.kind, part.name, "conflict")
+        if other != part
+    ]
+    return (
+        f"got {part.name!r}, which {' and '.join(others) or part.distribution} brings as well, so "
+        "that the name alone is an error; wanted a name of its own, or one of them disabled by "
+        "FASTBP_DISABLE_PLUGINS"
+    )
 
 
 def work(part: Description, record: Path, output: IO[bytes], timeout: float) -> int | None:

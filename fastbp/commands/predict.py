@@ -7,13 +7,13 @@ import argparse
 import fastbp
 from fastbp import checks
 from fastbp.checkpoint import write_npz
-from fastbp.commands.files import check_folder, describe, read_arrays
+from fastbp.commands.files import check_out, describe, read_arrays
 from fastbp.errors import ConfigError
 
 
 def run(options: argparse.Namespace) -> None:
     """Read, predict, write, and say what was written."""
-    check_folder(options.out)
+    check_out(options.out, MODEL=options.model, DATA=options.data)
     try:
         net = fastbp.load(options.model)
     except OSError as error:  # a CheckpointError too: here it is input that is bad

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,29 +16,53 @@ import numpy as np
 import fastbp
 from fastbp import checks, data, plugins
 from fastbp.checks import Array
-from fastbp.commands.files import check_folder, read_arrays
-from fastbp.errors import FastbpError, LabelError, NonFiniteError, ShapeError
+from fastbp.commands import formats
+from fastbp.commands.files import check_out, read_arrays
+from fastbp.errors import DtypeError, FastbpError, LabelError, NonFiniteError, ShapeError
 from fastbp.losses import Loss
 
+# What the user knows an argument of the library as.
+OPTIONS = {
+    "layer": "--activation",
+    "layers": "--hidden",
+    "l2": "--l2",
+    "loss": "--loss",
+    "lr": "--lr",
+    "n_out": "--hidden",
+    "rng": "--seed",
+}
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
+
+
+@contextlib.contextmanager
+def options_named() -> Iterator[None]:
+    """Give errors about an argument the name of the option that it came from."""
+    try:
+        yield
+    except FastbpError as error:
+        argument, _, rest = str(error).partition(": ")
+        if argument not in OPTIONS:
+            raise
+        raise type(error)(f"{OPTIONS[argument]}: {rest}") from error
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Checked rows, and the loss and the number of outputs that fit them."""
+    """Checked rows, the loss and the number of outputs that fit them, and classes without a row."""
 
     name: str
     X: Array
     y: Array
     loss: Loss
     n_out: int
+    absent: list[int]
     train: Array
     held_out: Array
 
 
 def run(options: argparse.Namespace) -> None:
     """Train, report while at it, and save the network when asked to."""
-    check_folder(options.out)
+    check_out(options.out, DATA=options.data)
     if options.json:
         net, results = train(options)
     else:
@@ -46,7 +71,15 @@ def run(options: argparse.Namespace) -> None:
         net.save(options.out)
         if not options.json:
             say(f"saved {options.out}")
-    say(as_json(results) if options.json else summary(results))
+    if options.json:
+        say(as_json(results))
+    elif not results["interrupted"]:
+        say(summary(results))
+    if results["interrupted"]:
+        words = f"interrupted after {len(results['epochs'])} of {options.epochs} epochs"
+        if options.out is not None:
+            words += f"; {options.out} holds the network as it was then"
+        raise KeyboardInterrupt(words)
 
 
 def say(line: str) -> None:
@@ -90,26 +123,30 @@ def train(
     problem = read(options)
     X, y, held_out = problem.X, problem.y, problem.held_out
     lr = LEARNING_RATES[options.optimizer] if options.lr is None else options.lr
-    optimizer = fastbp.Adam(lr) if options.optimizer == "adam" else fastbp.SGD(lr)
-    net = fastbp.mlp(
-        [X.shape[1], *options.hidden, problem.n_out],
-        activation=options.activation,
-        loss=problem.loss,
-        dtype=options.dtype,
-        rng=options.seed,
-        l2=options.l2,
-    )
+    with options_named():
+        optimizer = fastbp.Adam(lr) if options.optimizer == "adam" else fastbp.SGD(lr)
+        net = fastbp.mlp(
+            [X.shape[1], *options.hidden, problem.n_out],
+            activation=options.activation,
+            loss=problem.loss,
+            dtype=options.dtype,
+            rng=options.seed,
+            l2=options.l2,
+        )
     widths = "-".join(map(str, (net.n_in, *options.hidden, net.n_out)))
     tell(
         f"{problem.name}: {len(problem.train)} rows to train on, {len(held_out)} held out; "
         f"{widths} {options.activation}, {net.flat.size} parameters"
     )
+    if problem.absent:
+        tell(absent_words(problem.absent, problem.n_out, formats.numbered(options.data)))
 
     def after_epoch(net: fastbp.Network, history: fastbp.History) -> None:
         tell(epoch_line(epoch_of(history, len(history.loss) - 1), options.epochs))
 
+    interrupted = False
     try:
-        history = net.fit(
+        net.fit(
             X[problem.train],
             y[problem.train],
             optimizer=optimizer,
@@ -120,6 +157,11 @@ def train(
         )
     except NonFiniteError as error:  # the rows were finite, so it is the training that failed
         raise FastbpError(str(error)) from error
+    except KeyboardInterrupt:  # what was reached is the user's all the same
+        interrupted = True
+    history = net.history
+    if history is None:  # training had not begun
+        raise KeyboardInterrupt
 
     epochs = [epoch_of(history, i) for i in range(len(history.loss))]
     settings = ("activation", "optimizer", "batch_size", "l2", "seed", "dtype")
@@ -129,17 +171,20 @@ def train(
         "held_out_rows": len(held_out),
         "widths": [net.n_in, *options.hidden, net.n_out],
         "parameters": net.flat.size,
+        "absent_classes": problem.absent,
         "loss": plugins.name_of(problem.loss),
         **{name: getattr(options, name) for name in settings},
         "lr": lr,
         "epochs": epochs,
+        "interrupted": interrupted,
     }
     for name in ("held_out_loss", "held_out_accuracy"):
-        if name in epochs[-1]:
+        if epochs and name in epochs[-1]:
             results[name] = epochs[-1][name]
     if problem.loss.targets == "values":
         results["held_out_r2"] = r_squared(net.predict(X[held_out]), y[held_out])
-    results["examples_per_second"] = len(epochs) * len(problem.train) / sum(history.seconds)
+    if epochs:
+        results["examples_per_second"] = len(epochs) * len(problem.train) / sum(history.seconds)
     results["seconds"] = time.perf_counter() - began
     results["out"] = options.out
     return net, results
@@ -154,26 +199,47 @@ def read(options: argparse.Namespace) -> Problem:
         name, (X, y) = options.data, read_arrays(options.data, ("X", "y"))
     if X.ndim != 2:
         raise ShapeError(f"X: got shape {X.shape}; wanted (rows, inputs)")
+    if X.shape[1] == 0:
+        raise ShapeError(f"X: got shape {X.shape}, no columns; wanted one input or more")
+    if len(X) == 0:
+        raise ShapeError(f"X: got shape {X.shape}, no rows; wanted two rows or more")
     X = checks.matrix("X", X, X.shape[1], dtype)
     checks.finite("X", X)
-    y = checks.targets(y, len(X))
-    checks.finite("y", y)
+    try:
+        loss, n_out, real, targets = check_targets(options, y, len(X))
+    except (LabelError, DtypeError) as error:  # a DtypeError: text as bytes
+        if options.data is None or y.ndim != 1 or y.dtype.kind not in "SUbiu" or len({*y}) < 2:
+            raise
+        numbered = formats.numbered(options.data)
+        raise type(error)(f"{error}; {numbered} writes a file with classes 0, 1, ...") from error
+    classes = y.ndim == 1 and loss.targets != "values"
+    absent = []
+    if classes and loss.targets == "classes":
+        absent = np.setdiff1d(np.arange(n_out), targets).tolist()
+    train_rows, held_out = data.split(targets.ravel().astype(np.int64) if classes else targets)
+    # as it came: fit judges it by its dtype
+    return Problem(name, X, real, loss, n_out, absent, train_rows, held_out)
 
+
+def check_targets(
+    options: argparse.Namespace, y: Array, rows: int
+) -> tuple[Loss, int, Array, Array]:
+    """The loss, the number of outputs, y as real numbers, and y as that loss wants it."""
+    y = checks.targets(y, rows)
+    checks.finite("y", y)
     if options.loss is not None:
-        loss = plugins.resolve("loss", options.loss, Loss)
+        with options_named():
+            loss = plugins.resolve("loss", options.loss, Loss)
     else:
         loss = fastbp.SquaredError() if y.dtype.kind == "f" else fastbp.SoftmaxCrossEntropy()
     n_out = count_outputs(y, loss)
-    classes = y.ndim == 1 and loss.targets != "values"
-    loss.check_targets(y, n_out, dtype)  # and y stays as it came: fit judges it by its dtype
-    train_rows, held_out = data.split(y.ravel().astype(np.int64) if classes else y.astype(dtype))
-    return Problem(name, X, y, loss, n_out, train_rows, held_out)
+    return loss, n_out, y, loss.check_targets(y, n_out, np.dtype(options.dtype))
 
 
 def count_outputs(y: Array, loss: Loss) -> int:
     """One output per class, or per column of y."""
     if y.ndim == 2 and y.shape[1] == 1 and loss.targets == "classes":
-        raise ShapeError(f"y: got shape {y.shape}; wanted ({len(y)},), as y.ravel() gives it")
+        raise ShapeError(f"y: got shape {y.shape}; wanted ({len(y)},): save y.ravel()")
     if y.ndim > 1 or loss.targets != "classes":
         return 1 if y.ndim == 1 else y.shape[1]
     n_out = int(y.max(initial=0)) + 1
@@ -187,6 +253,15 @@ def count_outputs(y: Array, loss: Loss) -> int:
     return n_out
 
 
+def absent_words(absent: list[int], n_out: int, numbered: str) -> str:
+    """What classes without a row cost, and how to be rid of them."""
+    shown = ", ".join(map(str, absent[:5])) + (", ..." if len(absent) > 5 else "")
+    return (
+        f"y: no row is of class {shown}: {len(absent)} of the {n_out} outputs learn nothing; "
+        f"{numbered} writes a file without such gaps"
+    )
+
+
 def epoch_of(history: fastbp.History, i: int) -> dict[str, Any]:
     """One epoch of the history, counted from 0."""
     columns = {
@@ -195,7 +270,8 @@ def epoch_of(history: fastbp.History, i: int) -> dict[str, Any]:
         "held_out_accuracy": history.val_accuracy,
         "seconds": history.seconds,
     }
-    return {"epoch": i + 1, **{name: column[i] for name, column in columns.items() if column}}
+    # an epoch that was interrupted before its validation has no numbers of that
+    return {"epoch": i + 1, **{name: col[i] for name, col in columns.items() if i < len(col)}}
 
 
 def epoch_line(epoch: dict[str, Any], epochs: int) -> str:

@@ -13,7 +13,8 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.errors import ShapeError
+from fastbp import checks
+from fastbp.errors import ConfigError, ShapeError
 
 __all__ = ["digits", "split"]
 
@@ -52,7 +53,7 @@ def split(y: ArrayLike, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.in
         One-dimensional integers or bools are classes, and the split is stratified. For anything
         else (values, probability rows) only the number of rows counts.
     seed : int
-        Another seed gives another split.
+        From 0 to 2³² - 1; another one gives another split.
 
     Returns
     -------
@@ -62,7 +63,9 @@ def split(y: ArrayLike, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.in
     Raises
     ------
     ShapeError
-        When there are fewer than two rows.
+        There are fewer than two rows, or they differ in length.
+    ConfigError
+        The seed is none; y in its place, as in ``split(X, y)``, is told what to write.
 
     Examples
     --------
@@ -71,7 +74,15 @@ def split(y: ArrayLike, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.in
     >>> len(train), held_out // 4  # one of each class
     (6, array([0, 1]))
     """
-    y = np.asarray(y)
+    if hasattr(seed, "__len__") and not isinstance(seed, str | bytes):
+        raise ConfigError(
+            f"seed: got {type(seed).__name__}; wanted a whole number >= 0 (split takes y alone and "
+            "returns row numbers: train, held_out = split(y), then X[train] and y[train])"
+        )
+    seed = checks.integer("seed", seed, low=0)
+    if seed >= 2**32:
+        raise ConfigError(f"seed: got {seed}; wanted a whole number >= 0 and < 2**32")
+    y = checks.viewed("y", y)
     if y.ndim == 0 or len(y) < 2:
         raise ShapeError(f"y: got shape {y.shape}; wanted at least 2 rows, to hold out one")
     # RandomState's streams are frozen; those of default_rng may change between versions of NumPy

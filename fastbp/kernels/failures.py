@@ -10,6 +10,8 @@ import numpy as np
 from fastbp.checks import Array
 from fastbp.errors import NonFiniteError, PluginCallError
 
+MAY_HELP = "X and y scaled to about 1, or a smaller learning rate, may help"
+
 ERROR, NO_MEMORY, NON_FINITE = 1, 2, 3  # the codes of plugin.h
 
 
@@ -54,12 +56,12 @@ def of_output(
         if np.isfinite(below[n]).all() and not np.isfinite(above[n]).all():
             return NonFiniteError(
                 f"h_L: got {y[-1][n]} at row {row}; wanted no NaN, no +inf, and not only -inf; "
-                f"the first NaN or infinity came out of {label}"
+                f"the first NaN or infinity came out of {label}; {MAY_HELP}"
             )
     return NonFiniteError(
         f"loss: got {'NaN or infinity' if losses is None else losses[n]} with gradient {delta[n]} "
         f"at row {row}, where h_L is {y[-1][n]}; "
-        f"the first NaN or infinity came out of {labels[-1]}"
+        f"the first NaN or infinity came out of {labels[-1]}; {MAY_HELP}"
     )
 
 
@@ -73,7 +75,13 @@ def of_gradient(
         if np.isfinite(dy[i]).all() and not all(np.isfinite(array).all() for array in made):
             culprit = f"; the first NaN or infinity came out of {labels[i]}"
             break
-    return NonFiniteError(f"gradient: became NaN or infinite; wanted finite numbers{culprit}")
+    wanted = f"wanted finite numbers{culprit}; {MAY_HELP}"
+    return NonFiniteError(f"gradient: became NaN or infinite; {wanted}")
+
+
+def of_value(value: float) -> NonFiniteError:
+    """The error for a loss that is not finite though its gradient is."""
+    return NonFiniteError(f"loss: became {value}; wanted a finite number; {MAY_HELP}")
 
 
 def of_update(layout: Any, entry: int) -> NonFiniteError:
@@ -81,6 +89,5 @@ def of_update(layout: Any, entry: int) -> NonFiniteError:
     name = next(name for name, slot in layout.slots.items() if slot.start <= entry < slot.stop)
     return NonFiniteError(
         f"update: would make an entry of {name}, or of the optimizer's state for it, NaN or "
-        "infinite; nothing has changed; a smaller learning rate or numbers on a smaller scale "
-        "may help"
+        f"infinite; nothing has changed; {MAY_HELP}"
     )

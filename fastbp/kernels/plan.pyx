@@ -7,7 +7,6 @@ cimport cython
 from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t
 
-from fastbp.errors import NonFiniteError
 from fastbp.kernels import failures
 
 from fastbp.kernels.buffers cimport Buffers
@@ -193,7 +192,7 @@ cdef class Plan(Buffers):
         if stage == UPDATE:
             raise failures.of_update(self.layout, self.spoilt_at)
         if stage == GRADIENT and not isfinite(value):
-            raise NonFiniteError(f"loss: became {value}; a smaller learning rate may help")
+            raise failures.of_value(value)
         if stage == GRADIENT:
             raise failures.of_gradient(self._x, self.dy, self.grads, self._labels)
         if stage == OUTPUT:

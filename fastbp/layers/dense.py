@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,15 @@ class Dense(Layer):
         self, n_out: int, bias: bool = True, init: str = "auto", name: str | None = None
     ) -> None:
         self.n_out = checks.integer("n_out", n_out, low=1)
+        if isinstance(bias, numbers.Integral) and not isinstance(bias, bool):
+            raise ConfigError(
+                f"bias: got {bias}; wanted True or False; Dense takes its number of outputs alone, "
+                f"as Dense({bias})"
+            )
+        if isinstance(bias, str):
+            raise ConfigError(
+                f"bias: got {bias!r}; wanted True or False; an activation is a layer of its own"
+            )
         self.bias = checks.boolean("bias", bias)
         if init not in INITS:
             raise ConfigError(f"init: got {init!r}; wanted one of {', '.join(INITS)}")

@@ -11,6 +11,12 @@ from fastbp.checks import Array
 from fastbp.errors import ConfigError
 from fastbp.parts import Part
 
+KINDS = {
+    "classes": checks.class_targets,
+    "values": checks.value_targets,
+    "binary": checks.binary_targets,
+}
+
 
 class Loss(Part):
     """Base class of losses: immutable configuration and functions of arrays.
@@ -58,12 +64,8 @@ class Loss(Part):
         rows : ndarray of int, optional
             The caller's number of each row, for messages.
         """
-        check = {
-            "classes": checks.class_targets,
-            "values": checks.value_targets,
-            "binary": checks.binary_targets,
-        }[self.targets]
-        return check(y, self.target_width(n_out), dtype, rows)
+        kind = checks.choice(f"{type(self).__name__}.targets", self.targets, tuple(KINDS))
+        return KINDS[kind](y, self.target_width(n_out), dtype, rows)
 
     def loss_and_delta(self, a: Array, targets: Array, delta: Array | None) -> Array:
         """Losses of single examples, float64 (rows,); fills delta, their gradient w.r.t. a."""

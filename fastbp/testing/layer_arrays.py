@@ -13,9 +13,9 @@ from fastbp.testing.layer_case import (
     Arrays,
     LayerCase,
     Run,
+    bodies,
     cases,
     fits,
-    has_c,
     usual_width,
 )
 
@@ -57,7 +57,7 @@ def init(layer: Layer) -> None:
 def float_types(layer: Layer) -> None:
     """The layer computes in float32 and in float64, and in float64 with its precision."""
     for dtype in DTYPES:
-        for python in (False, True) if has_c(layer) else (True,):
+        for python in bodies(layer):
             try:
                 LayerCase(layer, usual_width(layer), dtype, python)
             except DtypeError as exc:

@@ -148,14 +148,20 @@ def has_python(layer: Layer) -> bool:
     return type(layer).forward not in (Layer.forward, Elementwise.forward)
 
 
+def bodies(layer: Layer) -> list[bool]:
+    """The bodies that the layer has, False for C and True for Python; Python's, if it has none."""
+    return [body for body, has in ((False, has_c(layer)), (True, has_python(layer))) if has] or [
+        True
+    ]
+
+
 def cases(
     layer: Layer, widths: Sequence[int] | None = None, dtypes: Sequence[str] = DTYPES
 ) -> Iterator[LayerCase]:
     """Every width, type and body that the layer has. `float_types` tells of a type it lacks."""
-    bodies = [body for body, has in ((False, has_c(layer)), (True, has_python(layer))) if has]
     for n_in in widths if widths is not None else [usual_width(layer)]:
         for dtype in dtypes:
-            for python in bodies or [True]:
+            for python in bodies(layer):
                 try:
                     case = LayerCase(layer, n_in, dtype, python)
                 except DtypeError:

@@ -134,10 +134,20 @@ BAD = {
         bp.ConfigError,
         NAMES.format("'dense1'"),
     ),
-    "a number for bias": (
-        lambda: bp.Dense(2, bias=1),
+    "two widths, as PyTorch's": (
+        lambda: bp.Dense(64, 32),
         bp.ConfigError,
-        "bias: got 1; wanted True or False",
+        "bias: got 32; wanted True or False; Dense takes its number of outputs alone, as Dense(32)",
+    ),
+    "an activation, as Keras's": (
+        lambda: bp.Dense(64, "relu"),
+        bp.ConfigError,
+        "bias: got 'relu'; wanted True or False; an activation is a layer of its own",
+    ),
+    "None for bias": (
+        lambda: bp.Dense(2, bias=None),
+        bp.ConfigError,
+        "bias: got None; wanted True or False",
     ),
     "an unknown init": (
         lambda: bp.Dense(2, init="xavier"),

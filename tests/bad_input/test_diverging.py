@@ -51,16 +51,23 @@ def test_a_diverging_fit_stops_at_the_last_good_step(make, data, snapshot, optim
     assert snapshot(net) == snapshot(replay)
 
 
+MAY_HELP = "X and y scaled to about 1, or a smaller learning rate, may help"
 OVERFLOWS = {
     "the loss alone": (
         "float64",
         1,
         1e200,
         1,
-        "loss: became inf; a smaller learning rate may help",
+        "loss: became inf; wanted a finite number; " + MAY_HELP,
     ),
-    "the gradient alone": ("float32", 1e30, 1, 1, "gradient: ...; wanted finite numbers..."),
-    "the output": ("float32", 1, 1, 3e38, "h_L: got [...] at row ...; wanted ..."),
+    "the gradient alone": (
+        "float32",
+        1e30,
+        1,
+        1,
+        "gradient: ...; wanted finite numbers..." + MAY_HELP,
+    ),
+    "the output": ("float32", 1, 1, 3e38, "h_L: got [...] at row ...; wanted ...; ..." + MAY_HELP),
 }
 
 

@@ -105,7 +105,7 @@ LABELS = {
     "frame of one column": (
         pd.DataFrame({"y": [0, 1, 0, 1, 0]}),
         bp.ShapeError,
-        "y: got shape (5, 1); wanted (5,): pass y.ravel()",
+        "y: got shape (5, 1); wanted (5,): pass y.ravel(), or numpy.ravel(y) where y is no array",
     ),
     "frame with text": (
         pd.DataFrame({"p": [0.5] * 5, "q": list("abcde"), "r": [0.5] * 5}),

@@ -47,6 +47,11 @@ BAD = {
         bp.ShapeError,
         SHAPE.format("(3,)") + "; one example is X[None, :]",
     ),
+    "one example as a list": (
+        [1.0, 2.0, 3.0],
+        bp.ShapeError,
+        SHAPE.format("(3,)") + "; one example is numpy.atleast_2d(X)",
+    ),
     "one axis": (np.ones(5), bp.ShapeError, SHAPE.format("(5,)")),
     "three axes": (ONES[None], bp.ShapeError, SHAPE.format("(1, 5, 3)")),
     "a number": (3.0, bp.ShapeError, SHAPE.format("()")),

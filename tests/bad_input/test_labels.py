@@ -11,6 +11,7 @@ from fastbp.testing import gradcheck
 
 CALLS = ["loss", "gradients", "loss_and_grad", "step", "fit", "validation"]
 GIVEN = np.array([2, 0, 1, 1, 0])
+COLUMN = "y: got shape (5, 1); wanted (5,): pass y.ravel(), or numpy.ravel(y) where y is no array"
 
 
 class Unwilling:
@@ -77,7 +78,7 @@ SOFTMAX = {
     "too many": ([2, 0, 1, 1, 0, 0], bp.ShapeError, ROWS.format("(6,)")),
     "none": ([], bp.ShapeError, ROWS.format("(0,)")),
     "a number": (1, bp.ShapeError, ROWS.format("()")),
-    "a column": (GIVEN[:, None], bp.ShapeError, "y: got shape (5, 1); wanted (5,): pass y.ravel()"),
+    "a column": (GIVEN[:, None], bp.ShapeError, COLUMN),
     "a row": (GIVEN[None], bp.ShapeError, ROWS.format("(1, 5)")),
     "rows too wide": (rows(0.25, 0.25, 0.25, 0.25), bp.ShapeError, SHAPE.format("(5, 4)")),
     "rows too narrow": (rows(0.5, 0.5), bp.ShapeError, SHAPE.format("(5, 2)")),

@@ -124,7 +124,7 @@ def test_names_that_the_system_refuses(net, path, tmp_path, refuses):
     long, null = tmp_path / ("n" * 300), str(tmp_path / "a\0b")
     message = FAILED.format(long, "File name too long")
     refuses(net, bp.CheckpointError, message, lambda: net.save(long))
-    message = FAILED.format(null, "embedded null byte")
+    message = FAILED.format(null, "...embedded null ...")  # Python's words, which change
     refuses(net, bp.CheckpointError, message, lambda: net.save(null))
 
 

@@ -219,6 +219,31 @@ def test_a_dense_gets_the_gain_of_whatever_follows():
     )
 
 
+class Raising(Square):
+    @property
+    def gain(self):
+        raise ZeroDivisionError("mine")
+
+
+@pytest.mark.parametrize("gain", ["large", None, np.nan, np.inf, -1.0, 1e39, [1.0], True])
+def test_a_bad_gain_is_its_own_layers_fault(gain):
+    """And not the fault of the Dense that would start with it."""
+    strange = type("Strange", (Square,), {"gain": gain})
+    with pytest.raises(bp.ConfigError, match=r"^Strange.gain: got .*; wanted a finite number >= 0"):
+        bp.Network(4, [bp.Dense(9), strange(), bp.Dense(2)])
+
+
+def test_a_gain_that_fails_is_its_own_layers_fault():
+    with pytest.raises(bp.PluginCallError, match=r"^Raising: gain failed \(ZeroDivisionError"):
+        bp.Network(4, [bp.Dense(9), Raising(), bp.Dense(2)])
+
+
+def test_a_gain_of_numpys_numbers():
+    layer = type("Doubled", (Square,), {"gain": np.float32(2)})()
+    nets = [bp.Network(4, [bp.Dense(9), which, bp.Dense(2)], rng=0) for which in (layer, Square())]
+    np.testing.assert_array_equal(nets[0].params["dense1.W"], 2 * nets[1].params["dense1.W"])
+
+
 # What the host hands over
 
 

@@ -77,6 +77,16 @@ class Blind(Poisson):
     y_hat_gradient = Loss.y_hat_gradient
 
 
+@pytest.mark.parametrize("targets", ["nope", "Classes", None, ["classes"], 1])
+def test_targets_of_no_known_kind(targets):
+    strange = type("Strange", (LogCosh,), {"targets": targets})
+    words = r"Strange.targets: got .*; wanted 'classes', 'values' or 'binary'"
+    with pytest.raises(bp.ConfigError, match=words):
+        bp.Network(2, [bp.Dense(2)], loss=strange())
+    with pytest.raises(bp.ConfigError, match=words):
+        strange().check_targets(np.ones((3, 2)), 2, np.dtype(np.float32))
+
+
 LOSSES = {"log cosh": LogCosh(), "poisson": Poisson(0.5), "margin": Margin(), "blind": Blind()}
 
 

@@ -58,7 +58,7 @@ def timed(cls):
 @pytest.mark.parametrize("base", [LayerBenchmark, LossBenchmark])
 def test_the_bases_are_abstract_and_state_what_asv_reads(base):
     assert inspect.isabstract(base)  # what asv's discovery asks
-    assert base.version == "1"
+    assert base.version == "2"
     assert len(base.params) == len(base.param_names)
     assert base.unit
     assert len(timed(base)) >= 4
@@ -92,6 +92,38 @@ def test_every_benchmark_runs(cls, dtype):
         result = getattr(benchmark, name)(*case)
         assert (result is None) == name.startswith("time_")
         assert result is None or (math.isfinite(result) and result > 0)
+
+
+class ValuesBenchmark(LossBenchmark):
+    loss = bp.SquaredError()
+
+
+class BinaryBenchmark(LossBenchmark):
+    loss = bp.SigmoidCrossEntropy()
+
+
+class WithItsOwn(bp.SquaredError):
+    """A loss that says what targets it takes, in a type of its choice."""
+
+    def example_targets(self, rng, rows, n_out):
+        return rng.standard_normal((rows, n_out)).astype(np.float16)
+
+
+class OwnBenchmark(LossBenchmark):
+    loss = WithItsOwn()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "cls", [TanhBenchmark, CrossEntropyBenchmark, ValuesBenchmark, BinaryBenchmark, OwnBenchmark]
+)
+def test_targets_are_taken_as_they_are(cls, dtype):
+    """Or a conversion would be timed with every step."""
+    benchmark = cls()
+    benchmark.setup((3, 7), dtype)
+    for y in (benchmark.y, benchmark.bare_y):
+        assert y.dtype == (np.int64 if y.ndim == 1 else dtype)
+        assert y.flags.carray
 
 
 def test_both_networks_are_alike_but_for_the_part():
