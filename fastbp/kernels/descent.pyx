@@ -125,12 +125,13 @@ cdef class Descent(Passes):
 
     cdef bint apart(self, const char* x, const update_rule* rule) noexcept nogil:
         # Whether they share no memory: a step would change h_0 while E8 still reads it.
-        cdef const char* array
+        # Addresses, since pointers into two arrays have no order.
+        cdef size_t array, start = <size_t>x
         cdef int i
         for i in range(3):
-            array = <const char*>(rule.theta if i == 0 else rule.m if i == 1 else rule.v)
-            if not (array == NULL or x + self.rows * self.nodes[0].n_in * self.itemsize <= array
-                    or array + self.size * self.itemsize <= x):
+            array = <size_t>(rule.theta if i == 0 else rule.m if i == 1 else rule.v)
+            if not (array == 0 or start + self.rows * self.nodes[0].n_in * self.itemsize <= array
+                    or array + self.size * self.itemsize <= start):
                 return False
         return True
 

@@ -300,9 +300,8 @@ cdef class Steps:
                 p.scale = N / (rows * total_weight)
                 for n in range(rows):
                     memcpy(some_x + n * x_bytes, all_x + order[start + n] * x_bytes, x_bytes)
-                    if target_bytes == sizeof(int64_t):
-                        (<int64_t*>some_targets)[n] = \
-                            (<const int64_t*>all_targets)[order[start + n]]
+                    if target_bytes == 8:  # a class, one double or two floats: one instruction
+                        memcpy(some_targets + n * 8, all_targets + order[start + n] * 8, 8)
                     else:
                         memcpy(some_targets + n * target_bytes,
                                all_targets + order[start + n] * target_bytes, target_bytes)

@@ -36,13 +36,13 @@ IN(some_column_sums)(int nv, int64_t batch, int64_t some, const real *delta, int
     for (int v = 0; v < nv; v++)
         for (int h = 0; h < PARTS; h++)
             total[v][h] = (IN(doubles)){0};
-    for (int64_t i = 0, rows; i < batch; i += rows, delta += rows * ld) {
+    for (int64_t i = 0, rows; i < batch; i += rows, delta = BEYOND(delta, rows * ld)) {
         rows = batch - i < at_once ? batch - i : at_once;
-        int whole = nv > 1 || (batch - i - rows) * ld + some >= LANES; /* from the last of them on */
+        int full = nv > 1 || (batch - i - rows) * ld + some >= LANES; /* from the last of them on */
         UNROLL(4)
         for (int v = 0; v < nv; v++) {
             real sum[LANES] __attribute__((aligned(64)));
-            STORE(sum, IN(sum_rows)(rows, delta + v * LANES, ld, whole ? LANES : some));
+            STORE(sum, IN(sum_rows)(rows, delta + v * LANES, ld, full ? LANES : some));
             UNROLL(2)
             for (int h = 0; h < PARTS; h++)
                 total[v][h] += IN(as_doubles)(sum + h * HALF);
@@ -69,6 +69,10 @@ static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, in
         memcpy(db, delta, n_out * sizeof *db);
         return;
     }
+    if (batch == 0) { /* and delta may be NULL */
+        memset(db, 0, n_out * sizeof *db);
+        return;
+    }
     for (; j + 4 * LANES <= n_out; j += 4 * LANES) /* so many that no sum waits for itself */
         IN(some_column_sums)(4, batch, 4 * LANES, delta + j, ld_delta, at_once, db + j);
     for (; j < n_out; j += LANES)
@@ -77,7 +81,7 @@ static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, in
 
 /* max |x_i|. Without their signs the bits of numbers are in the numbers' order, NaN above all. */
 static double IN(largest)(int64_t n, const void *x_) {
-    const whole *x = x_;
+    const IN(bits_of) *x = x_;
     whole top = 0;
     real most;
     for (int64_t i = 0; i < n; i++) {
