@@ -16,6 +16,7 @@ from fastbp import checks, memory, plugins
 from fastbp.batch import Batch, generator
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, FastbpError, NonFiniteError
+from fastbp.kernels.modes import kept_mode
 from fastbp.optimizers import Optimizer, OptimizerState
 from fastbp.progress import progress_bar
 
@@ -91,7 +92,8 @@ def _update_in_python(
     arrays = [network.flat, *state.arrays.values()]
     before = [array.copy() for array in arrays]
     try:
-        optimizer.update(network.flat, grad, state)
+        with kept_mode():
+            optimizer.update(network.flat, grad, state)
     except BaseException:
         for array, kept in zip(arrays, before, strict=True):
             array[...] = kept

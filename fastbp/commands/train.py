@@ -165,7 +165,8 @@ def read(options: argparse.Namespace) -> Problem:
         loss = fastbp.SquaredError() if y.dtype.kind == "f" else fastbp.SoftmaxCrossEntropy()
     n_out = count_outputs(y, loss)
     classes = y.ndim == 1 and loss.targets != "values"
-    y = loss.check_targets(y, n_out, dtype)
+    with plugins.blamed(loss, "check_targets"):
+        y = loss.check_targets(y, n_out, dtype)
     train_rows, held_out = data.split(y.ravel().astype(np.int64) if classes else y.astype(dtype))
     return Problem(name, X, y, loss, n_out, train_rows, held_out)
 

@@ -96,6 +96,17 @@ cdef bint is_relu(const fastbp_elementwise* table) noexcept nogil:
     return table.f[0] == fastbp_relu.f[0]
 
 
+cdef bint is_own_elementwise(const fastbp_elementwise* table) noexcept nogil:
+    return (table.f[0] == fastbp_relu.f[0] or table.f[0] == fastbp_tanh.f[0]
+            or table.f[0] == fastbp_sigmoid.f[0])
+
+
+cdef bint is_own_loss(const fastbp_loss* table) noexcept nogil:
+    return (table.loss_and_delta[0] == fastbp_softmax_cross_entropy.loss_and_delta[0]
+            or table.loss_and_delta[0] == fastbp_sigmoid_cross_entropy.loss_and_delta[0]
+            or table.loss_and_delta[0] == fastbp_squared_error.loss_and_delta[0])
+
+
 cdef const fastbp_elementwise* elementwise_table(Builtin part) noexcept nogil:
     if part == RELU:
         return &fastbp_relu

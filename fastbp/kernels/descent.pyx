@@ -7,9 +7,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from fastbp.kernels.chain cimport (
-    DONE, GRADIENT, OUTPUT, Node, Pass, Stage, fpmode_flush, fpmode_set,
-)
+from fastbp.kernels.chain cimport DONE, GRADIENT, OUTPUT, Node, Pass, Stage
 from fastbp.kernels.passes cimport Passes
 from fastbp.kernels.product cimport ADAM_DEPTH, RULE_ADAM, RULE_NONE, STEP_DEPTH, update_rule
 from fastbp.kernels.threads cimport c_pool_run
@@ -56,7 +54,8 @@ cdef class Descent(Passes):
         cdef Stage stage
         cdef double value
         cdef int code
-        p.mode, p.flushes, p.fuses = fpmode_flush(), True, self.in_c
+        p.flushes, p.fuses = True, self.in_c
+        self.enter(p)
         code = self.flushed_step(p, theta, l2, rule)
         if code == FASTBP_NON_FINITE and p.fuses and (p.stage == OUTPUT or p.stage == GRADIENT):
             # once more, to leave every array behind in which it may have begun
@@ -65,7 +64,7 @@ cdef class Descent(Passes):
                 self.form_gradients(p)
                 self.c_l2(theta, l2, self.gradient)
             p.stage, p.value = stage, value
-        fpmode_set(p.mode)
+        self.leave(p)
         return code
 
     cdef int flushed_step(

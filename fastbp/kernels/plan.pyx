@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t
 
 from fastbp.errors import NonFiniteError
 from fastbp.kernels import failures
+from fastbp.kernels.modes import kept_mode
 
 from fastbp.kernels.buffers cimport Buffers
 from fastbp.kernels.chain cimport GRADIENT, MESSAGE_SIZE, OUTPUT, Block, Pass, Stage
@@ -48,14 +49,19 @@ cdef class Plan(Buffers):
         cdef void* target = pointer(out)
         cdef int code
         if self.loss_table.python or self.loss_table.loss.y_hat[self.type] == NULL:
-            self.loss.y_hat(a, out)
+            with kept_mode():
+                self.loss.y_hat(a, out)
             return
         call = self.loss_call
         call.rows, call.first_row = len(a), 0
         self.message = self.blocks[0].message
         self.message[0] = 0
+        cdef Pass p
+        start_pass(&p, NULL, NULL, 1)
         with nogil:
+            self.enter(&p)
             code = self.loss_table.loss.y_hat[self.type](&call, source, target)
+            self.leave(&p)
         if code:
             self.failed = self.count
             self._raise(code, "y_hat")
@@ -74,7 +80,9 @@ cdef class Plan(Buffers):
         self.loss_call.row_scale = NULL
         self.message = self.blocks[0].message
         with nogil:
+            self.enter(&p)
             code = self.loss_block(&p, &whole, gradient)
+            self.leave(&p)
         self.failed = self.count
         if code:
             self._raise(code, "loss_and_delta")
@@ -102,9 +110,11 @@ cdef class Plan(Buffers):
         self._x, self._dx = x, input_gradient
         self.message = self.blocks[0].message
         with nogil:
+            self.enter(&p)
             code = self.backward_block(&p, &whole)
             if code == FASTBP_OK and not factors_only:
                 self.form_gradients(&p)
+            self.leave(&p)
         self.failed = whole.failed
         if code:
             self._raise(code, "backward")
@@ -121,7 +131,9 @@ cdef class Plan(Buffers):
         self._start(&p, x, targets, weight, scale, training, input_gradient)
         p.factors_only = factors_only
         with nogil:
+            self.enter(&p)
             code = self.c_chain(&p)
+            self.leave(&p)
         if code:
             self._raise_at(code, p.stage, rows, p.value)
         return p.value

@@ -46,7 +46,7 @@ cdef object asked_for = os.environ.get("FASTBP_ISA") or None
 
 
 cdef const dense_isa* chosen():
-    # What FASTBP_ISA names, or the best; where it names none that runs here, instruction_set refuses.
+    # What FASTBP_ISA names, or the best; a name that nothing here has is refused at first use.
     cdef const dense_isa* best = NULL
     cdef int i = 0
     while dense_instance(i) != NULL:

@@ -132,7 +132,7 @@ static void IN(upstream)(int64_t batch, int64_t n_in, int64_t n_out, const void 
     const real *h = h_;
     real *dh = dh_;
     const IN(ending) ending = {.kind = h ? GATE : SUM, .h = h, .start = dh, .sums = sums};
-    if (batch == 0)
+    if (batch == 0 || n_in == 0)
         return;
     if (n_out == 0) /* as in product */
         delta = W = dh;

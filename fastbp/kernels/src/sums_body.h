@@ -65,12 +65,9 @@ static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, in
     const real *delta = delta_;
     real *db = db_;
     int64_t j = 0;
-    if (batch == 1) {
-        memcpy(db, delta, n_out * sizeof *db);
-        return;
-    }
-    if (batch == 0) { /* and delta may be NULL */
-        memset(db, 0, n_out * sizeof *db);
+    if (batch < 2) {
+        for (; j < n_out; j++)
+            db[j] = batch ? delta[j] : 0;
         return;
     }
     for (; j + 4 * LANES <= n_out; j += 4 * LANES) /* so many that no sum waits for itself */
