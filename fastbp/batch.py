@@ -138,7 +138,8 @@ class Batch:
 def _check_targets(loss: Loss, targets: Any, rows: int, layout: Layout) -> None:
     """What a loss made of y can be read in C: it may be anybody's loss."""
     classes = getattr(targets, "dtype", None) == np.int64
-    shape = (rows,) if classes else (rows, loss.target_width(layout.n_out))
+    with plugins.blamed(loss, "target_width"):
+        shape = (rows,) if classes else (rows, loss.target_width(layout.n_out))
     try:
         checks.operand("targets", targets, shape, np.dtype(np.int64) if classes else layout.dtype)
     except FastbpError as exc:

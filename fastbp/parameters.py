@@ -66,7 +66,8 @@ class Parameters(Steps):
         self._most_threads = 0  # 0: as many as the limit allows
         # a loss that looks at targets in its own way is asked each time
         own = type(self._loss).check_targets is not Loss.check_targets
-        same = self._loss.target_width(self.n_out) == self.n_out
+        with plugins.blamed(self._loss, "target_width"):
+            same = self._loss.target_width(self.n_out) == self.n_out
         self._settle(self._loss.targets if same and not own else None)
 
     @contextlib.contextmanager

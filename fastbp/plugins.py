@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastbp.errors import ConfigError, FastbpError, PluginCallError, PluginError, UnknownNameError
+from fastbp.kernels.modes import kept_mode
 from fastbp.parts import Part
 
 if TYPE_CHECKING:
@@ -349,10 +350,12 @@ def same(one: str, other: str) -> bool:
 def blamed(part: Part, function: str) -> Iterator[None]:
     """Give a failure of a part's function the part's name.
 
-    fastbp's own errors, which are about what the caller handed over, pass as they are.
+    fastbp's own errors, which are about what the caller handed over, pass as they are. The thread
+    keeps its floating-point mode.
     """
     try:
-        yield
+        with kept_mode():
+            yield
     except (FastbpError, MemoryError, KeyboardInterrupt):
         raise
     except BaseException as exc:
@@ -415,7 +418,8 @@ def _own_version() -> str:
 def _make(kind: str, name: str, config: dict[str, Any]) -> Any:
     cls = get(kind, name)
     try:
-        return cls(**config)
+        with kept_mode():
+            return cls(**config)
     except TypeError as exc:
         given = f" with {config}" if config else ", which needs arguments"
         raise ConfigError(f"{kind}: got {name!r}{given} ({exc}); pass {cls.__name__}(...)") from exc
@@ -487,7 +491,8 @@ def _load(found: _Found) -> type[Any]:
         raise PluginError(f"{entry}: its name is none; wanted small letters, digits and _")
     part: Any
     try:
-        part = found.point.load()
+        with kept_mode():  # a library made with -ffast-math changes it when it is loaded
+            part = found.point.load()
     except KeyboardInterrupt:
         raise
     except BaseException as exc:  # SystemExit too: a part does not end its user's program

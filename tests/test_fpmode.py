@@ -1,5 +1,6 @@
 """No call changes its thread's floating-point mode, and parts in Python run in the caller's."""
 
+import contextlib
 import ctypes
 import shutil
 import subprocess
@@ -9,8 +10,14 @@ import numpy as np
 import pytest
 
 import fastbp as bp
+from fastbp.kernels.bodies import LayerBody, LossBody
+from fastbp.testing import checks_for
 
 SOURCE = """
+#include <fastbp/plugin.h>
+#include <fenv.h>
+
+int rounding(void) { return fegetround(); } /* on x86-64 that of the x87, which is set beside */
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 unsigned get(void) { return _mm_getcsr() & ~0x3Fu; } /* without the flags of what has happened */
@@ -25,6 +32,34 @@ unsigned downward(void) { return 2u << 22; }
 #else
 #error unknown
 #endif
+
+/* Parts that leave another mode behind. */
+#define LEAK (set(get() | flushing()), fesetround(FE_UPWARD))
+int leak(void) { return LEAK; }
+void back(unsigned mode) { fesetround(FE_TONEAREST), set(mode); }
+#define EACH(n) for (int64_t i = 0; i < (n); i++)
+#define PARTS(real, t) \\
+    static int f_##t(const fastbp_call *c, int64_t n, const void *x, void *y) \\
+    { (void)c; EACH(n) ((real *)y)[i] = ((const real *)x)[i]; return LEAK; } \\
+    static int df_##t(const fastbp_call *c, int64_t n, const void *x, const void *y, void *d) \\
+    { (void)c, (void)x, (void)y; EACH(n) ((real *)d)[i] = 1; return LEAK; } \\
+    static int forward_##t(const fastbp_call *c, const void *x, void *y) \\
+    { return f_##t(c, c->rows * c->n_in, x, y); } \\
+    static int backward_##t(const fastbp_call *c, const void *x, const void *y, const void *dy, \\
+                            void *dx) \\
+    { (void)x, (void)y; return dx ? f_##t(c, c->rows * c->n_in, dy, dx) : LEAK; } \\
+    static int loss_##t(const fastbp_call *c, const void *a, const void *y, double *l, void *d) \\
+    { (void)a, (void)y; EACH(c->rows) l[i] = 1; \\
+      if (d) EACH(c->rows * c->n_in) ((real *)d)[i] = 1; return LEAK; }
+PARTS(float, f32)
+PARTS(double, f64)
+static size_t scratch(void *k, int64_t rows, int64_t n_in, int64_t n_out, int type)
+{ (void)k, (void)rows, (void)n_in, (void)n_out, (void)type; return 8 + LEAK; }
+#define HEAD(kind) sizeof(fastbp_##kind), FASTBP_MINOR, FASTBP_ROWS_INDEPENDENT, 0
+#define PAIR(name) {name##_f32, name##_f64}
+const fastbp_elementwise elementwise = {HEAD(elementwise), PAIR(f), PAIR(df), {NULL, NULL}};
+const fastbp_layer layer = {HEAD(layer), PAIR(forward), PAIR(backward), scratch};
+const fastbp_loss loss = {HEAD(loss), PAIR(loss), PAIR(forward), NULL};
 """
 TINY = 1e-40  # a denormal number in float32
 X = np.random.default_rng(0).standard_normal((6, 3)).astype("f4")
@@ -39,7 +74,8 @@ def mode(tmp_path_factory):
         pytest.skip("no C compiler")
     folder = tmp_path_factory.mktemp("mode")
     (folder / "mode.c").write_text(SOURCE)
-    command = [compiler, "-O1", "-fPIC", "-shared", folder / "mode.c", "-o", folder / "mode.so"]
+    command = [compiler, "-O1", "-fPIC", "-shared", "-I", bp.get_include(), folder / "mode.c"]
+    command += ["-lm", "-o", folder / "mode.so"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "#error" in done.stderr:
         pytest.skip("the floating-point mode of this processor is unknown")
@@ -268,3 +304,198 @@ def test_gradients_and_losses_take_denormals_as_they_are():
     g = net.vjp(x, np.full((1, 1), TINY, "f4"))
     assert g.W[1] == g.values.a[1] == np.float32(TINY)
     assert not net.forward(x).any()
+
+
+# Parts that change it themselves, in every function
+
+NAMES = {kind: f"fastbp.{kind}_v1".encode() for kind in ("elementwise", "layer", "loss")}
+
+
+def whole(library):
+    """All that a part may have changed."""
+    return library.get(), library.rounding()
+
+
+LIBRARY = [None]  # what these parts call: they hold no state
+
+
+def capsule(library, kind):
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = (
+        ctypes.py_object,
+        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p],
+    )
+    library.leak()
+    return new(ctypes.addressof(ctypes.c_char.in_dll(library, kind)), NAMES[kind], None)
+
+
+class LeakyElementwise(bp.layers.Elementwise):
+    def __fastbp_elementwise__(self):
+        return capsule(LIBRARY[0], "elementwise")
+
+
+class LeakyLayer(bp.Layer):
+    def build(self, n_in, dtype):
+        LIBRARY[0].leak()
+        return bp.layers.LayerSpec(n_out=n_in)
+
+    def __fastbp_layer__(self):
+        return capsule(LIBRARY[0], "layer")
+
+
+class LeakyPython(LeakyLayer):
+    __fastbp_layer__ = property()  # none
+
+    def init(self, params, rng, gain=1.0):
+        LIBRARY[0].leak()
+
+    def forward(self, params, x, y, ctx):
+        y[...] = x
+        LIBRARY[0].leak()
+
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        if dx is not None:
+            dx[...] = dy
+        LIBRARY[0].leak()
+
+
+class LeakyLoss(bp.SoftmaxCrossEntropy):
+    def __fastbp_loss__(self):
+        return capsule(LIBRARY[0], "loss")
+
+
+class LeakyPythonLoss(LeakyLoss):
+    def target_width(self, n_out):
+        LIBRARY[0].leak()
+        return super().target_width(n_out)
+
+    def check_targets(self, y, n_out, dtype, rows=None):
+        LIBRARY[0].leak()
+        return super().check_targets(y, n_out, dtype, rows)
+
+    def loss_and_delta(self, a, targets, delta):
+        LIBRARY[0].leak()
+        return super().loss_and_delta(a, targets, delta)
+
+    def y_hat(self, a, out):
+        LIBRARY[0].leak()
+        super().y_hat(a, out)
+
+    def decide(self, y_hat):
+        LIBRARY[0].leak()
+        return super().decide(y_hat)
+
+
+PARTS = {
+    "elementwise": (LeakyElementwise, None),
+    "layer": (LeakyLayer, None),
+    "loss": (None, LeakyLoss),
+    "python": (LeakyPython, None),
+    "python loss": (None, LeakyPythonLoss),
+}
+
+
+@pytest.fixture(params=PARTS)
+def leaky(request, mode):
+    """A layer and a loss, one of which changes the mode; what stands for the other does not."""
+    layer, loss = PARTS[request.param]
+    before, LIBRARY[0] = whole(mode), mode
+    yield layer() if layer else bp.Tanh(), loss() if loss else "softmax_cross_entropy"
+    now = whole(mode)
+    mode.back(before[0])
+    assert now == before
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_a_part_that_changes_the_mode_changes_it_for_itself_alone(mode, leaky, what):
+    layer, loss = leaky
+    before = whole(mode)
+    net = bp.Network(3, [bp.Dense(4), layer, bp.Dense(2)], loss=loss, dtype="float32", rng=0)
+    assert whole(mode) == before
+    for _ in range(2):
+        steps(net, X, Y, what)
+        assert whole(mode) == before
+    wide = bp.Network(
+        300, [bp.Dense(200), layer, bp.Dense(10)], loss=loss, dtype="float32", rng=0
+    )  # for threads
+    _, x, y = large()
+    with bp.thread_limit(2):
+        steps(wide, x, y, what)
+    assert whole(mode) == before
+
+
+def test_the_kit_and_its_bodies_leave_the_mode_as_it_was(mode, leaky):
+    layer, loss = leaky
+    before = whole(mode)
+    if isinstance(loss, str):
+        body = LayerBody(layer, 2, "float64")
+        x, y, dx = np.ones((3, 2)), np.ones((3, 2)), np.ones((3, 2))
+        body.forward({}, x, y, bp.layers.Context())
+        assert whole(mode) == before
+        body.backward({}, x, y, dx, dx.copy(), {}, bp.layers.Context())
+        if body.has_df:
+            body.df(x, y, dx)
+        assert whole(mode) == before
+        _, check = checks_for(layer)[0]
+        check()
+    else:
+        body = LossBody(loss, 2, "float64")
+        a, out = np.ones((3, 2)), np.ones((3, 2))
+        body.loss_and_delta(a, np.array([0, 1, 1]), out)
+        assert whole(mode) == before
+        body.y_hat(a, out)
+        assert whole(mode) == before
+        _, check = checks_for(loss)[0]
+        with contextlib.suppress(AssertionError):
+            check()
+    assert whole(mode) == before
+
+
+def test_every_part_of_a_job_begins_in_the_callers_mode(mode):
+    """A part that changes the mode changes no bit of what the same thread computes after it."""
+    LIBRARY[0] = mode
+    net = bp.Network(
+        3, [bp.Dense(4), LeakyElementwise(), bp.Dense(2)], dtype="float32", rng=0
+    )  # fmt: skip
+    net.flat[...] *= np.float32(1e-40)
+    rows = np.random.default_rng(0).standard_normal((2000, 3)).astype("f4")
+    labels = np.zeros(2000, int)
+    with bp.thread_limit(1):
+        values = net.gradients(rows, labels).values
+    assert (values.a[1] != 0).mean() > 0.9  # of every block: none begins with denormals as zero
+
+
+def test_loading_a_part_leaves_the_mode_as_it_was(mode, tmp_path, monkeypatch):
+    """A library linked with -ffast-math has denormals count as zero from then on."""
+    (tmp_path / "fast_part.py").write_text(
+        "import ctypes, fastbp as bp\n"
+        f"ctypes.CDLL({mode._name!r}).leak()\n"
+        "class Fast(bp.layers.Elementwise):\n    pass\n"
+    )
+    info = tmp_path / "fast_part-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fast-part\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[fastbp.layers]\nfast_part = fast_part:Fast\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    bp.plugins.refresh()
+    before = whole(mode)
+    try:
+        assert bp.plugins.get("layer", "fast_part").__name__ == "Fast"
+        now = whole(mode)
+    finally:
+        mode.back(before[0])
+        bp.plugins.refresh()
+    assert now == before
+
+
+def test_an_update_in_python_leaves_the_mode_as_it_was(mode):
+    class Leaky(bp.SGD):
+        def update(self, theta, grad, state):
+            mode.leak()
+
+    before = whole(mode)
+    net = bp.mlp([3, 2], dtype="float32", rng=0)
+    net.step(X, Y, Leaky(0.1))
+    now = whole(mode)
+    mode.back(before[0])
+    assert now == before

@@ -233,7 +233,9 @@ def check_targets(
     else:
         loss = fastbp.SquaredError() if y.dtype.kind == "f" else fastbp.SoftmaxCrossEntropy()
     n_out = count_outputs(y, loss)
-    return loss, n_out, y, loss.check_targets(y, n_out, np.dtype(options.dtype))
+    with plugins.blamed(loss, "check_targets"):
+        targets = loss.check_targets(y, n_out, np.dtype(options.dtype))
+    return loss, n_out, y, targets
 
 
 def count_outputs(y: Array, loss: Loss) -> int:

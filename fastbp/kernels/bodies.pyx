@@ -14,7 +14,9 @@ import numpy as np
 from fastbp import checks
 from fastbp.errors import ConfigError, NonFiniteError, PluginCallError
 from fastbp.kernels.context import Context
+from fastbp.kernels.modes import kept_mode
 
+from fastbp.kernels.chain cimport fpmode, fpmode_get, fpmode_set
 from fastbp.kernels.host cimport pointer, start_call
 from fastbp.kernels.tables cimport (
     ELEMENTWISE, LAYER, PYTHON, LayerTable, LossTable, read_layer, read_loss,
@@ -34,12 +36,14 @@ cdef unsigned char MARK = 0xA5
 cdef class _Frame:
     # One call to a C function: its struct, and all that the struct points to.
     cdef fastbp_call call
+    cdef fpmode mode  # the caller's, whatever the function does to it
     cdef void** pointers
     cdef char message[MESSAGE_SIZE]
     cdef object scratch, guards
 
     def __cinit__(self, int64_t rows, int64_t n_in, int64_t n_out, size_t scratch, groups, ctx):
         cdef int i = 0
+        self.mode = fpmode_get()
         start_call(&self.call, rows, n_in, n_out)
         self.message[0] = 0
         self.call.message, self.call.message_size = self.message, MESSAGE_SIZE
@@ -71,6 +75,7 @@ cdef class _Frame:
 
     cdef object end(self, int code, str label, str function):
         # Raise what the call deserves.
+        fpmode_set(self.mode)
         if self.scratch is not None and not all((guard == MARK).all() for guard in self.guards):
             raise PluginCallError(f"{label}: {function} wrote past its scratch memory")
         if code == FASTBP_OK:
@@ -132,8 +137,9 @@ cdef class LayerBody:
         self.label = label or type(layer).__qualname__
         self.dtype = np.dtype(dtype)
         self.type = 1 if self.dtype.itemsize == 8 else 0
-        self.spec = layer.build(n_in, self.dtype)
-        self._kept = read_layer(layer, self.label, self.type, &self.table)
+        with kept_mode():
+            self.spec = layer.build(n_in, self.dtype)
+            self._kept = read_layer(layer, self.label, self.type, &self.table)
         self.python = python or self.table.body == PYTHON
 
     @property
@@ -154,7 +160,8 @@ cdef class LayerBody:
     def forward(self, params, x, y, ctx):
         """Fill y and ctx.saved, as ``Layer.forward`` does; ctx carries mode, buffers and key."""
         if self.python:
-            self.layer.forward(params, x, y, ctx)
+            with kept_mode():
+                self.layer.forward(params, x, y, ctx)
             return
         self._check(len(x), x=x, y=y)
         cdef _Frame frame = self._frame(params, None, ctx, len(x))
@@ -172,7 +179,8 @@ cdef class LayerBody:
     def backward(self, params, x, y, dy, dx, grads, ctx):
         """Fill dx, unless it is None, and grads, as ``Layer.backward`` does."""
         if self.python:
-            self.layer.backward(params, x, y, dy, dx, grads, ctx)
+            with kept_mode():
+                self.layer.backward(params, x, y, dy, dx, grads, ctx)
             return
         self._check(len(x), x=x, y=y, dy=dy, dx=dx)
         cdef const void* source = address(x)
@@ -202,7 +210,8 @@ cdef class LayerBody:
         if not self.has_df:
             raise ConfigError(f"{self.label}: has no function df")
         if self.python:
-            self.layer.df(x, y, out)
+            with kept_mode():
+                self.layer.df(x, y, out)
             return
         self._check(len(x), x=x, y=y, dx=out)
         cdef _Frame frame = self._frame({}, None, ctx or Context(), len(x))
@@ -219,8 +228,9 @@ cdef class LayerBody:
         cdef size_t scratch = 0
         cdef int64_t n_out = self.spec.n_out
         if self.table.body == LAYER and self.table.layer.scratch != NULL:
-            scratch = self.table.layer.scratch(
-                self.table.context, rows, self.n_in, n_out, self.type)
+            with kept_mode():
+                scratch = self.table.layer.scratch(
+                    self.table.context, rows, self.n_in, n_out, self.type)
         groups = []
         for shapes, arrays, leading in (
                 (self.spec.params, params, ()), (self.spec.params, grads, ()),
@@ -275,7 +285,8 @@ cdef class LossBody:
         self.label = label or type(loss).__qualname__
         self.dtype = np.dtype(dtype)
         self.type = 1 if self.dtype.itemsize == 8 else 0
-        self._kept = read_loss(loss, self.label, self.type, &self.table)
+        with kept_mode():
+            self._kept = read_loss(loss, self.label, self.type, &self.table)
         self.python = python or self.table.python
 
     @property
@@ -285,7 +296,8 @@ cdef class LossBody:
     def loss_and_delta(self, a, targets, delta, losses=None):
         """What ``Loss.loss_and_delta`` returns; a C body writes it into `losses` when given."""
         if self.python:
-            return self.loss.loss_and_delta(a, targets, delta)
+            with kept_mode():
+                return self.loss.loss_and_delta(a, targets, delta)
         losses = np.empty(len(a)) if losses is None else losses
         self._call(a, targets, None, delta, losses)
         return losses
@@ -293,7 +305,8 @@ cdef class LossBody:
     def batch_loss_and_delta(self, a, targets, weight, delta, losses=None):
         """What ``Loss.batch_loss_and_delta`` returns; a C body writes it into `losses`, (1,)."""
         if self.python:
-            return self.loss.batch_loss_and_delta(a, targets, weight, delta)
+            with kept_mode():
+                return self.loss.batch_loss_and_delta(a, targets, weight, delta)
         losses = np.empty(1) if losses is None else losses
         self._call(a, targets, weight, delta, losses)
         return float(losses[0])
@@ -308,7 +321,8 @@ cdef class LossBody:
         if targets.dtype == np.int64:
             checks.operand("targets", targets, (rows,), targets.dtype)
         else:
-            width = self.loss.target_width(self.n_out)
+            with kept_mode():
+                width = self.loss.target_width(self.n_out)
             checks.operand("targets", targets, (rows, width), self.dtype)
         cdef _Frame frame = self._frame(rows)
         if weight is not None:
@@ -328,7 +342,8 @@ cdef class LossBody:
     def y_hat(self, a, out):
         """Fill out as ``Loss.y_hat`` does."""
         if self.python or self.table.loss.y_hat[self.type] == NULL:
-            self.loss.y_hat(a, out)
+            with kept_mode():
+                self.loss.y_hat(a, out)
             return
         for name, array in (("a", a), ("out", out)):
             checks.operand(name, array, (len(a), self.n_out), self.dtype)
@@ -344,8 +359,9 @@ cdef class LossBody:
         cdef size_t scratch = 0
         cdef _Frame frame
         if self.table.loss.scratch != NULL:
-            scratch = self.table.loss.scratch(
-                self.table.context, rows, self.n_out, self.type)
+            with kept_mode():
+                scratch = self.table.loss.scratch(
+                    self.table.context, rows, self.n_out, self.type)
         frame = _Frame(rows, self.n_out, self.n_out, scratch, (), Context())
         frame.call.context = self.table.context
         return frame

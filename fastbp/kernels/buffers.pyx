@@ -12,10 +12,11 @@ import numpy as np
 
 from fastbp.kernels import product
 from fastbp.kernels.context import Context
+from fastbp.kernels.modes import kept_mode
 from fastbp.kernels.threads import num_threads
 from fastbp.memory import arena
 
-from fastbp.kernels.builtin cimport is_dense, is_relu
+from fastbp.kernels.builtin cimport is_dense, is_own_elementwise, is_own_loss, is_relu
 from fastbp.kernels.callbacks cimport read_only
 from fastbp.kernels.chain cimport MESSAGE_SIZE, Block, Node
 from fastbp.kernels.descent cimport Descent
@@ -81,7 +82,8 @@ cdef class Buffers(Descent):
         self.classes = <int64_t*>pointer(self._classes)
         self.n_in, self.type_number = layout.n_in, layout.dtype.num
         self._dy = None  # made by the first backward pass: prediction needs none
-        self._read_parts()
+        with kept_mode():  # parts' functions are called
+            self._read_parts()
 
     def __dealloc__(self):
         if self.nodes != NULL:
@@ -159,6 +161,7 @@ cdef class Buffers(Descent):
         self.rows_independent = True
         self.losses_independent = self.loss_table.python or (
             self.loss_table.loss.flags & FASTBP_ROWS_INDEPENDENT != 0)
+        self.foreign = self.loss_table.python or not is_own_loss(&self.loss_table.loss)
         self.divisible = (self.in_c and self.loss_call.scratch_size == 0
                           and self.loss_table.loss.flags & FASTBP_ROWS_INDEPENDENT != 0)
         for i in range(self.count):
@@ -166,6 +169,8 @@ cdef class Buffers(Descent):
             self.rows_independent = (
                 self.rows_independent and layout.layers[i].rows_independent
                 and flags_of(&node.table) & FASTBP_ROWS_INDEPENDENT != 0)
+            self.foreign = self.foreign or not (node.dense or (
+                node.table.body == ELEMENTWISE and is_own_elementwise(&node.table.elementwise)))
             self.in_c = self.in_c and node.table.body != PYTHON and node.n_buffers == 0
             self.divisible = self.divisible and (node.dense or (
                 node.table.body == ELEMENTWISE and node.n_params == 0

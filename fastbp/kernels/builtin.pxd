@@ -19,3 +19,6 @@ cdef object run_loss(Builtin part, object a, object targets, object delta, int t
 cdef bint is_dense(const fastbp_layer* table) noexcept nogil
 # Likewise of fastbp's own ReLU, which goes along with the products.
 cdef bint is_relu(const fastbp_elementwise* table) noexcept nogil
+# Whether these are tables of fastbp's own parts.
+cdef bint is_own_elementwise(const fastbp_elementwise* table) noexcept nogil
+cdef bint is_own_loss(const fastbp_loss* table) noexcept nogil

@@ -13,15 +13,21 @@ import numpy as np
 from fastbp.kernels.dense cimport c_dense_backward, c_dense_forward
 from fastbp.kernels.host cimport pointer, start_call
 from fastbp.kernels.outer cimport c_bias_sum, c_outer_sum
+from fastbp.kernels.product cimport c_isa_level
 from fastbp.plugin cimport (
     FASTBP_ELEMENTWISE_V1, FASTBP_INFALLIBLE, FASTBP_LAYER_V1, FASTBP_LOSS_V1, FASTBP_MINOR,
     FASTBP_OK, FASTBP_ROWS_INDEPENDENT, fastbp_call, fastbp_elementwise, fastbp_layer, fastbp_loss,
 )
 
+cdef extern from "src/isa.h" nogil:
+    void isa_use(int level)
+
 cdef extern from "src/tables.h" nogil:
     const fastbp_elementwise fastbp_relu, fastbp_tanh, fastbp_sigmoid
     const fastbp_loss fastbp_softmax_cross_entropy, fastbp_sigmoid_cross_entropy
     const fastbp_loss fastbp_squared_error
+
+isa_use(c_isa_level())
 
 ctypedef fused real:
     float
@@ -88,6 +94,17 @@ cdef bint is_dense(const fastbp_layer* table) noexcept nogil:
 
 cdef bint is_relu(const fastbp_elementwise* table) noexcept nogil:
     return table.f[0] == fastbp_relu.f[0]
+
+
+cdef bint is_own_elementwise(const fastbp_elementwise* table) noexcept nogil:
+    return (table.f[0] == fastbp_relu.f[0] or table.f[0] == fastbp_tanh.f[0]
+            or table.f[0] == fastbp_sigmoid.f[0])
+
+
+cdef bint is_own_loss(const fastbp_loss* table) noexcept nogil:
+    return (table.loss_and_delta[0] == fastbp_softmax_cross_entropy.loss_and_delta[0]
+            or table.loss_and_delta[0] == fastbp_sigmoid_cross_entropy.loss_and_delta[0]
+            or table.loss_and_delta[0] == fastbp_squared_error.loss_and_delta[0])
 
 
 cdef const fastbp_elementwise* elementwise_table(Builtin part) noexcept nogil:

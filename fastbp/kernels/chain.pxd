@@ -55,8 +55,8 @@ cdef struct Pass:  # one run of the chain
     int divided  # the first so many layers have their E1 divided by outputs
     int divided_back  # and so many their E6 by inputs
     bint fuses  # y of layers under_relu and under_g, and dy of that ReLU, are not kept
-    bint flushes  # denormals count as zero: the caller's floating-point mode stands in `mode`
-    fpmode mode
+    bint flushes  # denormals count as zero
+    fpmode mode  # the caller's, to go back to
     Stage stage
     double value
 
@@ -76,6 +76,7 @@ cdef class Chain(Callbacks):
     cdef const dense_type* own
     cdef int type, itemsize
     cdef bint in_c  # every part has a body in C, and no buffers
+    cdef bint foreign  # a part is not fastbp's own, and may change the floating-point mode
     cdef bint divisible  # rows may be computed in blocks, by several threads
     cdef int64_t size  # of all parameters
     cdef double* loss_values
@@ -84,6 +85,8 @@ cdef class Chain(Callbacks):
     cdef int failed  # which part failed
     cdef char* message  # and what it said
 
+    cdef void enter(self, Pass* p) noexcept nogil
+    cdef void leave(self, const Pass* p) noexcept nogil
     cdef void chain_block(self, Pass* p, Block* block) noexcept nogil
     cdef const fastbp_call* call_of(
         self, const fastbp_call* call, Block* block, fastbp_call* own) noexcept nogil

@@ -19,6 +19,21 @@ cdef activation RELU  # without a g, which is fastbp's own
 
 
 cdef class Chain(Callbacks):
+    cdef void enter(self, Pass* p) noexcept nogil:
+        # A pass begins: with denormals as zero, or in the caller's floating-point mode. Only parts
+        # of others' may leave another behind, and for small networks reading all of it takes long.
+        cdef fpmode mode
+        if self.foreign:
+            p.mode = fpmode_get()
+        if p.flushes:
+            mode = fpmode_flush()
+            p.mode = p.mode if self.foreign else mode
+
+    cdef void leave(self, const Pass* p) noexcept nogil:
+        # It ends, in the mode that the caller had.
+        if p.flushes or self.foreign:
+            fpmode_set(p.mode)
+
     cdef void chain_block(self, Pass* p, Block* block) noexcept nogil:
         # E1 to E7 with weights and scale.
         if self.forward_block(p, block) != FASTBP_OK:
@@ -88,7 +103,7 @@ cdef class Chain(Callbacks):
                 if then == &g:
                     y = <char*>g.h
             elif node.table.body == PYTHON:
-                mode = leave(p)
+                mode = step_out(p)
                 code = self.py_forward(i - 1, p.out != NULL)
                 fpmode_set(mode)
             else:
@@ -116,7 +131,7 @@ cdef class Chain(Callbacks):
             self.loss_values[0] = 0
             return FASTBP_OK
         if self.loss_table.python:
-            mode = leave(p)
+            mode = step_out(p)
             code = self.py_losses(gradient)
             fpmode_set(mode)
             return code
@@ -189,7 +204,7 @@ cdef class Chain(Callbacks):
                         0, 0, block.rows, node.n_in, node.n_out, 1, dy, node.n_out,
                         node.pointers[node.weight], node.n_in, 0, dx, node.n_in)
             elif node.table.body == PYTHON:
-                mode = leave(p)
+                mode = step_out(p)
                 code = self.py_backward(i, dx != NULL)
                 fpmode_set(mode)
             else:
@@ -279,10 +294,9 @@ cdef class Chain(Callbacks):
             bounds[2 * below + 1] = bound
 
 
-cdef fpmode leave(const Pass* p) noexcept nogil:
+cdef fpmode step_out(const Pass* p) noexcept nogil:
     # The pass's mode, to return to; the caller's is set. Outside the calls that take Python's lock,
     # so that objects dying there are met by the caller's too.
     cdef fpmode mode = fpmode_get()
-    if p.flushes:
-        fpmode_set(p.mode)
+    fpmode_set(p.mode)
     return mode

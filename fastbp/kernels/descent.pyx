@@ -7,9 +7,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from fastbp.kernels.chain cimport (
-    DONE, GRADIENT, OUTPUT, UPDATE, Node, Pass, Stage, fpmode_flush, fpmode_set,
-)
+from fastbp.kernels.chain cimport DONE, GRADIENT, OUTPUT, UPDATE, Node, Pass, Stage
 from fastbp.kernels.product cimport ADAM_DEPTH, RULE_ADAM, RULE_NONE, STEP_DEPTH, update_rule
 from fastbp.kernels.threads cimport c_pool_run
 from fastbp.kernels.updates cimport Updates, limit_follow, limit_of_d
@@ -52,7 +50,8 @@ cdef class Descent(Updates):
         cdef Stage stage
         cdef double value
         cdef int code
-        p.mode, p.flushes, p.fuses = fpmode_flush(), True, self.in_c
+        p.flushes, p.fuses = True, self.in_c
+        self.enter(p)
         code = self.flushed_step(p, theta, l2, rule, slots)
         if code == FASTBP_NON_FINITE and p.fuses and (p.stage == OUTPUT or p.stage == GRADIENT):
             # once more, to leave every array behind in which it may have begun
@@ -61,7 +60,7 @@ cdef class Descent(Updates):
                 self.form_gradients(p)
                 self.c_l2(theta, l2, self.gradient)
             p.stage, p.value = stage, value
-        fpmode_set(p.mode)
+        self.leave(p)
         return code
 
     cdef int flushed_step(
@@ -127,12 +126,13 @@ cdef class Descent(Updates):
 
     cdef bint apart(self, const char* x, const update_rule* rule) noexcept nogil:
         # Whether they share no memory: a step would change h_0 while E8 still reads it.
-        cdef const char* array
+        # Addresses, since pointers into two arrays have no order.
+        cdef size_t array, start = <size_t>x
         cdef int i
         for i in range(3):
-            array = <const char*>(rule.theta if i == 0 else rule.m if i == 1 else rule.v)
-            if not (array == NULL or x + self.rows * self.nodes[0].n_in * self.itemsize <= array
-                    or array + self.size * self.itemsize <= x):
+            array = <size_t>(rule.theta if i == 0 else rule.m if i == 1 else rule.v)
+            if not (array == 0 or start + self.rows * self.nodes[0].n_in * self.itemsize <= array
+                    or array + self.size * self.itemsize <= start):
                 return False
         return True
 

@@ -5,14 +5,14 @@ all of it on one thread. Of the first layers, where they have many weights for t
 divide the outputs instead, and the inputs on the way back. Neither changes a bit.
 
 In a step and in a forward pass for its own sake denormal numbers count as zero, since some
-processors take ten times as long with them. Afterwards the thread has the caller's floating-point
-mode. What gives gradients, losses or y_hat to users runs in that mode.
+processors take ten times as long with them. What gives gradients, losses or y_hat to users runs in
+the caller's floating-point mode, which the thread has after every pass, whatever parts do to it.
 """
 
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from fastbp.kernels.chain cimport Block, Chain, Node, Pass, fpmode_flush, fpmode_set
+from fastbp.kernels.chain cimport Block, Chain, Node, Pass
 from fastbp.kernels.threads cimport c_pool_run, c_shares, c_threads, pool_task
 from fastbp.plugin cimport FASTBP_OK
 
@@ -113,11 +113,9 @@ cdef class Passes(Chain):
     cdef int c_forward(self, Pass* p) noexcept nogil:
         # E1 and E2.
         cdef int code
-        if not p.flushes:
-            return self.run_blocks(p, run_forward)
-        p.mode = fpmode_flush()
+        self.enter(p)
         code = self.run_blocks(p, run_forward)
-        fpmode_set(p.mode)
+        self.leave(p)
         return code
 
     cdef int c_rows(self, Pass* p) noexcept nogil:

@@ -8,6 +8,7 @@ from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t
 
 from fastbp.kernels import failures
+from fastbp.kernels.modes import kept_mode
 
 from fastbp.kernels.buffers cimport Buffers
 from fastbp.kernels.chain cimport GRADIENT, MESSAGE_SIZE, OUTPUT, UPDATE, Block, Pass, Stage
@@ -47,14 +48,19 @@ cdef class Plan(Buffers):
         cdef void* target = pointer(out)
         cdef int code
         if self.loss_table.python or self.loss_table.loss.y_hat[self.type] == NULL:
-            self.loss.y_hat(a, out)
+            with kept_mode():
+                self.loss.y_hat(a, out)
             return
         call = self.loss_call
         call.rows, call.first_row = len(a), 0
         self.message = self.blocks[0].message
         self.message[0] = 0
+        cdef Pass p
+        start_pass(&p, NULL, NULL, 1)
         with nogil:
+            self.enter(&p)
             code = self.loss_table.loss.y_hat[self.type](&call, source, target)
+            self.leave(&p)
         if code:
             self.failed = self.count
             self._raise(code, "y_hat")
@@ -98,9 +104,11 @@ cdef class Plan(Buffers):
         self._x, self._dx = x, input_gradient
         self.message = self.blocks[0].message
         with nogil:
+            self.enter(&p)
             code = self.backward_block(&p, &whole)
             if code == FASTBP_OK and not factors_only:
                 self.form_gradients(&p)
+            self.leave(&p)
         self.failed = whole.failed
         if code:
             self._raise(code, "backward")
@@ -117,7 +125,9 @@ cdef class Plan(Buffers):
         self._start(&p, x, targets, weight, scale, training, input_gradient)
         p.factors_only = factors_only
         with nogil:
+            self.enter(&p)
             code = self.c_chain(&p)
+            self.leave(&p)
         if code:
             self._raise_at(code, p.stage, rows, p.value)
         return p.value
@@ -168,7 +178,9 @@ cdef class Plan(Buffers):
         self._need_dy(gradient)
         self.message = self.blocks[0].message
         with nogil:
+            self.enter(&p)
             code = self.loss_block(&p, &whole, gradient)
+            self.leave(&p)
         self.failed = self.count
         if code:
             self._raise(code, self._loss_function())

@@ -64,6 +64,9 @@ cdef extern from "src/dense.h" nogil:
         void (*multiply)(int64_t n, const void* y, void* x) noexcept nogil
         void (*add_scaled)(int64_t n, double scale, const void* y, void* x) noexcept nogil
 
+# Which of isa.h's levels is in use, for the kernels of other modules.
+cdef int c_isa_level() noexcept nogil
+
 # fastbp's own kernels for a type, on the instruction set in use; src/dense.h says what they do.
 cdef const dense_type* kernels(bint is_double) noexcept nogil
 

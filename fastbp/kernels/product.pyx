@@ -35,14 +35,35 @@ from fastbp.kernels.threads cimport c_workspace
 cdef extern from "src/dense.h" nogil:
     ctypedef struct dense_isa:
         const char* name
+        int level
         dense_type type[2]
-    const dense_isa* dense_chosen()
     const dense_isa* dense_instance(int number)
     bint dense_runs(int number)
     void dense_pack_in(void* (*workspace)() noexcept nogil)
 
-cdef const dense_isa* own = dense_chosen()
+# Read once, for every kernel of the process: what the variable becomes later changes none.
+cdef object asked_for = os.environ.get("FASTBP_ISA") or None
+
+
+cdef const dense_isa* chosen():
+    # What FASTBP_ISA names, or the best; a name that nothing here has is refused at first use.
+    cdef const dense_isa* best = NULL
+    cdef int i = 0
+    while dense_instance(i) != NULL:
+        if dense_runs(i) and asked_for == dense_instance(i).name.decode():
+            return dense_instance(i)
+        if dense_runs(i) and best == NULL:
+            best = dense_instance(i)
+        i += 1
+    return best
+
+
+cdef const dense_isa* own = chosen()
 dense_pack_in(c_workspace)
+
+
+cdef int c_isa_level() noexcept nogil:
+    return own.level
 
 
 cdef const dense_type* kernels(bint is_double) noexcept nogil:
@@ -89,10 +110,10 @@ def instruction_set():
     Raises
     ------
     ConfigError
-        FASTBP_ISA names one that is not known, or that this processor does not run.
+        FASTBP_ISA named one that is not known, or that this processor does not run, when fastbp
+        was imported.
     """
-    name = os.environ.get("FASTBP_ISA")
     runs = instruction_sets()
-    if name and name not in runs:
-        raise ConfigError(f"FASTBP_ISA: got {name!r}; this processor runs {', '.join(runs)}")
+    if asked_for is not None and asked_for not in runs:
+        raise ConfigError(f"FASTBP_ISA: got {asked_for!r}; this processor runs {', '.join(runs)}")
     return own.name.decode()

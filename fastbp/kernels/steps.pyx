@@ -15,6 +15,7 @@ import numpy as np
 
 from fastbp.errors import ConfigError
 from fastbp.kernels import failures
+from fastbp.kernels.modes import kept_mode
 from fastbp.memory import with_copies
 
 from fastbp.kernels.chain cimport Pass
@@ -184,7 +185,8 @@ cdef class Steps:
         arrays = dict(state._arrays)
         before = with_copies((self._flat, *arrays.values()))
         try:
-            optimizer.update(self._flat, plan.flat, state)
+            with kept_mode():
+                optimizer.update(self._flat, plan.flat, state)
             optimizer.check_state(self._flat, state)
             for array, kept in before:
                 plan.spoilt_at = plan.spoilt(<char*>pointer(array), <char*>pointer(kept))
@@ -340,9 +342,8 @@ cdef class Steps:
                 p.scale = N / (rows * total_weight)
                 for n in range(rows):
                     memcpy(some_x + n * x_bytes, all_x + order[start + n] * x_bytes, x_bytes)
-                    if target_bytes == sizeof(int64_t):
-                        (<int64_t*>some_targets)[n] = \
-                            (<const int64_t*>all_targets)[order[start + n]]
+                    if target_bytes == 8:  # a class, one double or two floats: one instruction
+                        memcpy(some_targets + n * 8, all_targets + order[start + n] * 8, 8)
                     else:
                         memcpy(some_targets + n * target_bytes,
                                all_targets + order[start + n] * target_bytes, target_bytes)

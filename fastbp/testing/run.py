@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastbp.errors import ConfigError
+from fastbp.kernels.modes import kept_mode
 from fastbp.testing.registry import CHECKS, Check
 from fastbp.testing.subjects import examples, kind_of, title
 
@@ -153,7 +154,8 @@ def _check(part: Any, kind: str) -> None:
 def _on_all(check: Check, parts: list[Any]) -> Callable[[], object]:
     def run() -> None:
         for part in parts:
-            check(part)
+            with kept_mode():
+                check(part)
 
     run.__name__, run.__doc__ = check.__name__, check.__doc__
     return run

@@ -106,3 +106,44 @@ def test_a_row_gets_the_same_bits_in_any_batch_of_two_or_more(n_out):
     whole = dense_forward(x, W)
     for start, stop in ((0, 2), (5, 22), (16, 64), (20, 70), (13, 146), (288, 290)):
         assert (dense_forward(x[start:stop].copy(), W) == whole[start:stop]).all()
+
+
+ALL_KERNELS = """
+import os, sys
+import numpy as np
+import fastbp as bp
+from fastbp import kernels
+from fastbp.commands.info import collect
+from fastbp.kernels.product import instruction_set
+if sys.argv[1]:
+    os.environ["FASTBP_ISA"] = sys.argv[1]
+for dtype in (np.float32, np.float64):
+    rng = np.random.default_rng(3)
+    x, W, y = (rng.standard_normal((n, 37)).astype(dtype) for n in (20, 90, 20))
+    print(kernels.dense_forward(x, W).tobytes().hex())
+    print(kernels.outer_sum(x, y).tobytes().hex(), kernels.bias_sum(x).tobytes().hex())
+    for g in (kernels.relu_forward, kernels.tanh_forward, kernels.sigmoid_forward):
+        print(g(x).tobytes().hex())
+    print(kernels.softmax(x).tobytes().hex())
+    for optimizer in (bp.SGD(0.1, momentum=0.9), bp.Adam(0.1)):
+        net = bp.mlp([37, 50, 4], activation="tanh", dtype=np.dtype(dtype), rng=0)
+        for _ in range(2):
+            print(net.step(x, rng.integers(0, 4, 20), optimizer))
+        print(net.flat.tobytes().hex())
+print(instruction_set(), collect()["instruction_set"])
+"""
+
+
+@pytest.mark.parametrize("later", ["x86-64", "x86-64-v3", "avx"])
+def test_the_instruction_set_is_read_at_import_for_every_kernel(python, later):
+    at_import = {} if "FASTBP_ISA" not in os.environ else {"FASTBP_ISA": os.environ["FASTBP_ISA"]}
+
+    def outcome(isa, **variables):
+        code = f"import sys; sys.argv = ['', {isa!r}]\n{ALL_KERNELS}"
+        return python(code, check=True, **variables).stdout
+
+    alone = outcome("", **at_import)
+    assert outcome(later, **at_import) == alone
+    if later == "x86-64" and later in instruction_sets()[1:]:  # the bits tell one from another
+        fused = outcome("", FASTBP_ISA=instruction_sets()[0]).splitlines()[:-1]
+        assert outcome("", FASTBP_ISA=later).splitlines()[:-1] != fused

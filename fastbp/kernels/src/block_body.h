@@ -5,7 +5,7 @@
 
 /* Fetches `width` numbers of each of these rows into the second cache. */
 static inline void IN(fetch)(int64_t rows, int64_t width, const real *from, int64_t ld) {
-    for (; rows > 0; rows--, from += ld)
+    for (; rows > 0; rows--, from = BEYOND(from, ld))
         for (int64_t l = 0; l < width + LINE - 1; l += LINE)
             __builtin_prefetch(from + (l < width ? l : width - 1), 0, 2);
 }

@@ -2,6 +2,8 @@
 #ifndef FASTBP_COMPILER_H
 #define FASTBP_COMPILER_H
 
+#include <stdint.h>
+
 /* How many levels of x86-64 there is code for beyond the baseline: v3 and v4. From clang it is v3 alone:
  * version 14 has no prefer-vector-width, and what it makes of v4 was never run. */
 #if !defined(__x86_64__)
@@ -13,6 +15,10 @@
 #endif
 
 #define PRAGMA(text) _Pragma(#text)
+
+/* p + n, which may lie outside of p's array: what is only fetched ahead, or where a pointer stands
+ * when its loop has ended. A sum of pointers must not, even if nobody reads there. */
+#define BEYOND(p, n) ((__typeof__(p))((uintptr_t)(p) + (uintptr_t)(n) * sizeof *(p)))
 
 /* BEGIN_TARGET, END_TARGET: functions between them are compiled for these instruction sets.
  * SHUFFLED: the numbers of vectors a and b at these places, b's counted on from a's; `index` is a

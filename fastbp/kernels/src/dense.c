@@ -98,12 +98,7 @@ typedef struct skip_costs {
 static const skip_costs *costs_of_skipping(void) {
     static const skip_costs intel = {5, 48}, others = {4, 24};
 #if defined(__x86_64__)
-    static int is_intel = -1; /* every thread would write the same */
-    if (is_intel < 0) {
-        __builtin_cpu_init();
-        is_intel = __builtin_cpu_is("intel") != 0;
-    }
-    return is_intel ? &intel : &others;
+    return __builtin_cpu_is("intel") ? &intel : &others; /* found out when the library was loaded */
 #else
     return &others;
 #endif
@@ -168,16 +163,16 @@ END_TARGET
      update_##type##_##isa,     largest_##type##_##isa,    bound_##type##_##isa,                   \
      squares_##type##_##isa,    scale_rows_##type##_##isa, multiply_##type##_##isa,                \
      add_scaled_##type##_##isa}
-#define INSTANCE(name, isa) {name, {TYPE_(f32, isa), TYPE_(f64, isa)}}
+#define INSTANCE(name, level, isa) {name, level, {TYPE_(f32, isa), TYPE_(f64, isa)}}
 static const dense_isa instances[] = {
 #if LEVELS == 2
-    INSTANCE("x86-64-v4", v4),
+    INSTANCE("x86-64-v4", 2, v4),
 #endif
 #if LEVELS >= 1
-    INSTANCE("x86-64-v3", v3),
-    INSTANCE("x86-64", base),
+    INSTANCE("x86-64-v3", 1, v3),
+    INSTANCE("x86-64", 0, base),
 #else
-    INSTANCE("baseline", base),
+    INSTANCE("baseline", 0, base),
 #endif
 };
 #define COUNT (int)(sizeof instances / sizeof *instances)
@@ -186,6 +181,4 @@ const dense_isa *dense_instance(int number) {
     return number >= 0 && number < COUNT ? &instances[number] : NULL;
 }
 
-int dense_runs(int number) { return number >= COUNT - 1 - isa_best(); }
-
-const dense_isa *dense_chosen(void) { return &instances[COUNT - 1 - isa_level()]; }
+int dense_runs(int number) { return instances[number].level <= isa_best(); }

@@ -87,10 +87,10 @@ typedef struct dense_type {
 
 typedef struct dense_isa {
     const char *name; /* "x86-64", "x86-64-v3", "x86-64-v4", or "baseline" elsewhere */
+    int level;        /* of isa.h */
     dense_type type[2]; /* float, double */
 } dense_isa;
 
-const dense_isa *dense_chosen(void); /* the one for isa_level() */
 /* Numbered from the best down, NULL at the end. */
 const dense_isa *dense_instance(int number);
 int dense_runs(int number); /* whether this processor runs it */

@@ -9,6 +9,7 @@ enum { ISA(sum_rows) = 16 % ROWS == 0 ? ROWS : 1 };
 
 #define real float
 #define whole int32_t
+#define natural uint32_t
 #define WITHOUT_SIGN INT32_MAX
 #define ROOT sqrtf
 #define LANES (BYTES / 4)
@@ -39,6 +40,7 @@ enum { ISA(sum_rows) = 16 % ROWS == 0 ? ROWS : 1 };
 #undef MIXED
 #undef real
 #undef whole
+#undef natural
 #undef WITHOUT_SIGN
 #undef ROOT
 #undef LANES
@@ -47,6 +49,7 @@ enum { ISA(sum_rows) = 16 % ROWS == 0 ? ROWS : 1 };
 
 #define real double
 #define whole int64_t
+#define natural uint64_t
 #define WITHOUT_SIGN INT64_MAX
 #define ROOT sqrt
 #define LANES (BYTES / 8)
@@ -76,6 +79,7 @@ enum { ISA(sum_rows) = 16 % ROWS == 0 ? ROWS : 1 };
 #undef MIXED
 #undef real
 #undef whole
+#undef natural
 #undef WITHOUT_SIGN
 #undef ROOT
 #undef LANES

@@ -39,8 +39,7 @@
     IN_V3(name##_v3, body, parameters, arguments, 1)                                               \
     COMPILED(name##_base, body, parameters, arguments, BASE_FUSED)                                 \
     static void name parameters {                                                                  \
-        int level = isa_level();                                                                   \
-        CHOSEN(name, level) arguments;                                                             \
+        CHOSEN(name, isa_level) arguments;                                                         \
     }
 #else
 #define EVERY_ISA_(name, body, parameters, arguments)                                              \

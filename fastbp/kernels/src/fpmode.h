@@ -14,16 +14,27 @@ typedef uint64_t fpmode;
 #include <xmmintrin.h>
 #define FPMODE_FLAGS 0x3Fu
 
+/* In the high half the control word of the x87, which long double and fesetround have beside; 0, which it
+ * never is, where nobody may have changed it. */
 static inline fpmode fpmode_get(void) {
-    return _mm_getcsr() & ~FPMODE_FLAGS;
+    uint16_t x87;
+    __asm__ __volatile__("fnstcw %0" : "=m"(x87));
+    return (_mm_getcsr() & ~FPMODE_FLAGS) | (fpmode)x87 << 32;
 }
 
 static inline void fpmode_set(fpmode mode) {
-    uint32_t now = _mm_getcsr();
-    if ((now & ~FPMODE_FLAGS) != mode) /* writing costs more than reading */
-        _mm_setcsr((uint32_t)mode | (now & FPMODE_FLAGS));
+    uint32_t now = _mm_getcsr(), wanted = (uint32_t)mode;
+    if ((now & ~FPMODE_FLAGS) != wanted) /* writing costs more than reading */
+        _mm_setcsr(wanted | (now & FPMODE_FLAGS));
+    if (mode >> 32) {
+        uint16_t x87, before = (uint16_t)(mode >> 32);
+        __asm__ __volatile__("fnstcw %0" : "=m"(x87));
+        if (x87 != before)
+            __asm__ __volatile__("fldcw %0" : : "m"(before));
+    }
 }
 
+/* Without the x87: it takes part in no step. */
 static inline fpmode fpmode_flush(void) {
     uint32_t now = _mm_getcsr(), flushing = now | 0x8040u; /* results, operands */
     if (now != flushing)

@@ -1,14 +1,12 @@
-/* One body, compiled for several instruction sets; which of them runs is found out once.
+/* One body, compiled for several instruction sets; which of them runs is said once, at import, before
+ * any of them does: product.pyx reads FASTBP_ISA and tells all others.
  *
- * dense.c and elementwise_isa.h say what is compiled for each.
+ * dense.c and every_isa.h say what is compiled for each.
  */
 #ifndef FASTBP_ISA_H
 #define FASTBP_ISA_H
 
 #include "compiler.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 /* What the processor runs. 2: x86-64-v4, 1: x86-64-v3, 0: what the compiler takes as baseline. */
 static inline int isa_best(void) {
@@ -24,20 +22,11 @@ static inline int isa_best(void) {
 #endif
 }
 
-/* The one in use: the best, or what FASTBP_ISA names. A name that makes no sense here changes
- * nothing; product.pyx refuses it. */
-static inline int isa_level(void) {
-    static int level = -1; /* every thread would write the same */
-    if (level < 0) {
-        const char *name = getenv("FASTBP_ISA");
-        int best = isa_best();
-        if (name && strcmp(name, "x86-64") == 0)
-            best = 0;
-        if (name && strcmp(name, "x86-64-v3") == 0 && best > 1)
-            best = 1;
-        level = best;
-    }
-    return level;
-}
+#pragma GCC visibility push(hidden)
 
+/* Which level every_isa.h's functions run on, those of this library: the baseline at first. */
+extern int isa_level;
+void isa_use(int level);
+
+#pragma GCC visibility pop
 #endif

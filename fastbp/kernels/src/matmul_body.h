@@ -78,6 +78,8 @@ static void IN(product)(int trans_a, int trans_b, int64_t m, int64_t n, int64_t 
     real *C = C_;
     if (m == 0 || n == 0)
         return;
+    if (k == 0) /* they may be NULL, of which nothing can be reckoned; nobody reads them */
+        A = B = C;
     const IN(ending) ending = {.kind = trans_b ? AFFINE : SUM, .add = add, .least = -INFINITY};
     if (trans_b && m == 1)
         IN(inner_products)(n, k, A, B, ldb, NULL, -INFINITY, C, add);
@@ -101,6 +103,8 @@ static inline int IN(keeps)(int64_t m, int64_t n) {
 static void IN(affine)(int64_t batch, int64_t n_in, int64_t n_out, const void *x, const void *W,
                        const void *b, const activation *then, int link, void *y, int64_t ld_y) {
     const int relu = then && !then->g;
+    if (n_in == 0) /* as in product */
+        x = W = y;
     if (batch == 1) {
         IN(inner_products)(n_out, n_in, x, W, n_in, b, relu ? 0 : -INFINITY, y, 0);
         if (then && !relu)
@@ -128,6 +132,10 @@ static void IN(upstream)(int64_t batch, int64_t n_in, int64_t n_out, const void 
     const real *h = h_;
     real *dh = dh_;
     const IN(ending) ending = {.kind = h ? GATE : SUM, .h = h, .start = dh, .sums = sums};
+    if (batch == 0 || n_in == 0)
+        return;
+    if (n_out == 0) /* as in product */
+        delta = W = dh;
     if (batch > 1) {
         IN(by_rows)(batch, n_in, n_out, delta, n_out, 1, W, ld, 0, dh, ld, &ending);
         return;

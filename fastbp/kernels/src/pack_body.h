@@ -27,7 +27,7 @@ IN(turn_square)(int64_t rows, int64_t some, const real *from, int64_t ld, IN(reg
 static inline __attribute__((always_inline)) void
 IN(store_rows)(int64_t rows, const IN(reg) r[LANES], real *to, int64_t ld) {
     UNROLL(16)
-    for (int i = 0; i < LANES; i++, to += ld) {
+    for (int i = 0; i < LANES; i++, to = BEYOND(to, ld)) {
         OPAQUE(to);
         if (i < rows)
             STORE(to, r[i]);
@@ -37,22 +37,24 @@ IN(store_rows)(int64_t rows, const IN(reg) r[LANES], real *to, int64_t ld) {
 /* to (depth, wide) = from (width, depth)ᵀ, 0 where from has no rows. */
 static void IN(turn)(int64_t width, int64_t wide, int64_t depth, const real *from, int64_t ld,
                      real *to) {
-    for (int64_t l = 0; l < wide; l += LANES)
+    for (int64_t l = 0; l < wide; l += LANES) {
+        const real *rows = l < width ? from + l * ld : from; /* or none of them */
         for (int64_t q = 0; q < depth; q += LANES) {
             IN(reg) r[LANES];
-            IN(turn_square)(width - l, depth - q, from + l * ld + q, ld, r);
+            IN(turn_square)(width - l, depth - q, rows + q, ld, r);
             if (depth - q >= LANES)
                 IN(store_rows)(LANES, r, to + q * wide + l, wide);
             else
                 IN(store_rows)(depth - q, r, to + q * wide + l, wide);
         }
+    }
 }
 
 /* to (depth, wide) = from (depth, width), 0 beyond its columns. Whether all is finite. */
 static int IN(pack)(int64_t width, int64_t wide, int64_t depth, const real *from, int64_t ld,
                     real *to) {
     IN(reg) zero = {0};
-    for (int64_t q = 0; q < depth; q++, from += ld, to += wide)
+    for (int64_t q = 0; q < depth; q++, from = BEYOND(from, ld), to += wide)
         for (int64_t l = 0; l < wide; l += LANES) {
             IN(reg) r = width > l ? IN(load_part)(from + l, width - l) : (IN(reg)){0};
             zero += 0 * r;
@@ -75,7 +77,7 @@ static void IN(turn_back)(int64_t n, int64_t width, int64_t wide, const real *su
                 IN(store_rows)(LANES, r, c, ldc);
                 continue;
             }
-            for (int l = 0; l < rows; l++, c += ldc)
+            for (int l = 0; l < rows; l++, c = BEYOND(c, ldc))
                 IN(store_part)(c, add ? r[l] + IN(load_part)(c, some) : r[l], some);
         }
     }

@@ -85,22 +85,25 @@ static int claim(int number, int last) {
     return -1;
 }
 
+/* A part that is claimed. The one before it may have changed the thread's mode. */
+static void run(int part) {
+    fpmode_set(job.mode);
+    job.task(job.context, part);
+}
+
 /* Claim parts and run them until none is left; returns how many. */
 static int work(int number) {
     int part = claim(number, 0), ran = 0;
-    if (number > 0) {
-        if (part < 0)
-            return 0;
-        fpmode_set(job.mode);
-    }
+    if (number > 0 && part < 0)
+        return 0;
     int64_t start = nanoseconds();
     for (; part >= 0; part = claim(number, 0), ran++)
-        job.task(job.context, part);
+        run(part);
     if (ran)
         members[number].spent = nanoseconds() - start;
     for (int i = 1; i < job.threads; i++)
         while ((part = claim((number + i) % job.threads, 1)) >= 0) {
-            job.task(job.context, part);
+            run(part);
             ran++;
         }
     return ran;
@@ -225,8 +228,11 @@ static int have(int wanted) {
 }
 
 static void alone(int parts, pool_task task, void *context) {
-    for (int part = 0; part < parts; part++)
+    fpmode mode = fpmode_get();
+    for (int part = 0; part < parts; part++) {
         task(context, part);
+        fpmode_set(mode);
+    }
 }
 
 void pool_run(int threads, int parts, const double *given, pool_task task, void *context) {
@@ -244,11 +250,12 @@ void pool_run(int threads, int parts, const double *given, pool_task task, void 
         return;
     }
 
+    const fpmode mode = fpmode_get();
     int most = have(wanted) + 1;
     job.task = task;
     job.context = context;
     job.threads = most;
-    job.mode = fpmode_get();
+    job.mode = mode;
     atomic_store_explicit(&spins, most <= cpus, memory_order_relaxed);
     atomic_store_explicit(&done, 0, memory_order_relaxed);
     for (int i = 0; i < most; i++) { /* the caller's first: a quick helper comes for them */
@@ -260,6 +267,7 @@ void pool_run(int threads, int parts, const double *given, pool_task task, void 
     }
 
     int left = parts - work(0);
+    fpmode_set(mode);
     for (int turn = 0; atomic_load_explicit(&done, memory_order_acquire) != left; turn++) {
         if (turn < PATIENCE) {
             pause_();

@@ -20,8 +20,9 @@ typedef void (*pool_task)(void *context, int part);
  * deadlock.
  *
  * The first call that can use them starts helpers; they stay. A helper without work spins for
- * about 50 us and then sleeps. Before a job's first part it takes over the caller's floating-point
- * mode (rounding, flushing of denormals), so that a part's bits do not depend on who runs it.
+ * about 50 us and then sleeps. Every part begins in the caller's floating-point mode
+ * (rounding, flushing of denormals), so that its bits depend neither on who runs it nor on what ran there
+ * before; the caller comes back in it.
  * Helpers take no signals and have stacks of 512 KiB: too small for Python. A forked child starts
  * without helpers and makes its own. A task must not fork and go on with its job in the child. */
 void pool_run(int threads, int parts, const double *given, pool_task task, void *context);

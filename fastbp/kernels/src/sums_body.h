@@ -36,13 +36,13 @@ IN(some_column_sums)(int nv, int64_t batch, int64_t some, const real *delta, int
     for (int v = 0; v < nv; v++)
         for (int h = 0; h < PARTS; h++)
             total[v][h] = (IN(doubles)){0};
-    for (int64_t i = 0, rows; i < batch; i += rows, delta += rows * ld) {
+    for (int64_t i = 0, rows; i < batch; i += rows, delta = BEYOND(delta, rows * ld)) {
         rows = batch - i < at_once ? batch - i : at_once;
-        int whole = nv > 1 || (batch - i - rows) * ld + some >= LANES; /* from the last of them on */
+        int full = nv > 1 || (batch - i - rows) * ld + some >= LANES; /* from the last of them on */
         UNROLL(4)
         for (int v = 0; v < nv; v++) {
             real sum[LANES] __attribute__((aligned(64)));
-            STORE(sum, IN(sum_rows)(rows, delta + v * LANES, ld, whole ? LANES : some));
+            STORE(sum, IN(sum_rows)(rows, delta + v * LANES, ld, full ? LANES : some));
             UNROLL(2)
             for (int h = 0; h < PARTS; h++)
                 total[v][h] += IN(as_doubles)(sum + h * HALF);
@@ -65,8 +65,9 @@ static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, in
     const real *delta = delta_;
     real *db = db_;
     int64_t j = 0;
-    if (batch == 1) {
-        memcpy(db, delta, n_out * sizeof *db);
+    if (batch < 2) {
+        for (; j < n_out; j++)
+            db[j] = batch ? delta[j] : 0;
         return;
     }
     for (; j + 4 * LANES <= n_out; j += 4 * LANES) /* so many that no sum waits for itself */
@@ -77,7 +78,7 @@ static void IN(column_sums)(int64_t batch, int64_t n_out, const void *delta_, in
 
 /* max |x_i|. Without their signs the bits of numbers are in the numbers' order, NaN above all. */
 static double IN(largest)(int64_t n, const void *x_) {
-    const whole *x = x_;
+    const IN(bits_of) *x = x_;
     whole top = 0;
     real most;
     for (int64_t i = 0; i < n; i++) {

@@ -67,14 +67,14 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
          const real *restrict B, int64_t ldb, real *restrict C, int64_t ldc, const real *bias,
          const IN(ending) *ending, real *column_sums, int sums_begun) {
     IN(reg) c[ROWS][WIDEST], b[WIDEST];
-    const real *half = A + 4 * a_row;
+    const real *half = rows > 4 ? A + 4 * a_row : A;
 #define EACH_REGISTER                                                                              \
     UNROLL(16) for (int i = 0; i < rows; i++)                                                      \
         UNROLL(8) for (int v = 0; v < nv; v++)
 #define EACH_ROW(DO)                                                                               \
     {                                                                                              \
         real *to = C;                                                                              \
-        UNROLL(16) for (int i = 0; i < rows; i++, to += ldc) {                                     \
+        UNROLL(16) for (int i = 0; i < rows; i++, to = BEYOND(to, ldc)) {                          \
             OPAQUE(to);                                                                            \
             UNROLL(8) for (int v = 0; v < nv; v++) DO;                                             \
         }                                                                                          \
@@ -91,7 +91,8 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
     OPAQUE(half);
     EACH_ROW(__builtin_prefetch(to + v * LANES, 1))
     EACH_REGISTER c[i][v] = (IN(reg)){0};
-    for (int64_t p = 0; p < k; p++, A += a_col, half += a_col, B += ldb) {
+    /* A and half go beyond their array in the end, unlike B: where they came from is hidden. */
+    for (int64_t p = 0; p < k; p++, A += a_col, half += a_col, B = BEYOND(B, ldb)) {
         UNROLL(8)
         for (int v = 0; v < nv; v++)
             b[v] = LOAD(B + v * LANES);
@@ -140,7 +141,8 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
         int64_t ldb, real *C, int64_t ldc, const real *bias, const IN(ending) *ending) {          \
         real *sums = IN(sums_at)(C, ldc, ending);                                                  \
         const int64_t most = sums && MOST < ROWS ? ROWS / 2 : MOST;                                \
-        for (int64_t some, begun = 0; rows; rows -= some, A += some * a_row, C += some * ldc) {    \
+        for (int64_t some, begun = 0; rows;                                                        \
+             rows -= some, A = BEYOND(A, some * a_row), C = BEYOND(C, some * ldc)) {               \
             some = rows < most ? rows : most;                                                      \
             if (rows > most && rows < 2 * most && !sums) /* two tiles of nearly equal size */      \
                 some = (rows + 1) / 2;                                                             \
@@ -149,7 +151,7 @@ IN(tile)(int rows, int nv, int64_t k, const real *restrict A, int64_t a_row, int
                 CASES(NV)                                                                          \
             }                                                                                      \
             begun = sums && !begun && MOST < ROWS;                                                 \
-            sums = sums && !begun ? sums + ldc : sums;                                             \
+            sums = sums && !begun ? BEYOND(sums, ldc) : sums;                                      \
             bias = bias && ending->kind == TURNED ? bias + some : bias;                            \
         }                                                                                          \
     }

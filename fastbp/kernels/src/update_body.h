@@ -57,7 +57,7 @@ IN(take_step)(int kind, IN(reg) g, real *theta, int64_t some, const IN(step) *st
 /* Fetches what the step of theta (rows, width) will read. */
 static void IN(prefetch_step)(int64_t rows, int64_t width, const real *theta, int64_t ld,
                               const IN(step) *step) {
-    for (int64_t r = 0; r < rows; r++, theta += ld)
+    for (int64_t r = 0; r < rows; r++, theta = BEYOND(theta, ld))
         for (int64_t l = 0; l < width; l += LANES) {
             const int64_t at = theta + l - step->theta;
             __builtin_prefetch(theta + l, 1);
@@ -72,7 +72,7 @@ static void IN(update_rows)(int64_t rows, int64_t width, int64_t wide, const rea
                             int64_t ld, const IN(step) *step) {
 #define STEPS(KIND)                                                                                \
     case KIND:                                                                                     \
-        for (; rows; rows--, g += wide, theta += ld)                                               \
+        for (; rows; rows--, g += wide, theta = BEYOND(theta, ld))                                 \
             for (int64_t j = 0; j < width; j += LANES)                                             \
                 IN(take_step)(KIND, IN(load_part)(g + j, width - j) + 0, theta + j, width - j,     \
                               step);                                                               \

@@ -1,9 +1,11 @@
-/* Registers of one type and one instruction set: wants real (float or double), whole (an integer of
- * its size), LANES (numbers per register), BYTES and IN(name), which tells the instances apart. */
+/* Registers of one type and one instruction set: wants real (float or double), whole and natural
+ * (integers of its size, natural without a sign), LANES (numbers per register), BYTES and IN(name), which tells the instances apart. */
 typedef real IN(reg) __attribute__((vector_size(LANES * sizeof(real))));
 typedef real IN(mem) __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)),
                                     may_alias)); /* a register's worth anywhere in memory */
 typedef whole IN(lanes) __attribute__((vector_size(LANES * sizeof(real))));
+typedef natural IN(naturals) __attribute__((vector_size(LANES * sizeof(real))));
+typedef whole IN(bits_of) __attribute__((may_alias)); /* the bits of a number in memory */
 
 /* Four numbers: for double more than a register of the baseline, so that no function takes or returns
  * them by value. */
@@ -157,8 +159,8 @@ static inline __attribute__((always_inline)) void IN(load_turned)(const real *p,
     enum { PART = 16 / sizeof(real) };
     const real *part[4];
     UNROLL(4)
-    for (int i = 0; i < LANES / PART; i++, p += PART * ld) {
-        part[i] = p;
+    for (int i = 0; i < LANES / PART; i++) {
+        part[i] = p + i * PART * ld;
         OPAQUE(part[i]); /* lest GCC keep the place of each load over all squares, in memory */
     }
     UNROLL(8)

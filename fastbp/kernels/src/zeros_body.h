@@ -33,9 +33,9 @@ static int64_t IN(mark)(int64_t m, int64_t k, const real *A, int64_t a_row, int6
         for (int64_t p = 0; p < k; p += 32) {
             int64_t some = m - i < LANES ? m - i : LANES;
             const real *a = A + p * a_col + i;
-            IN(lanes) bits = {0}, bit = (IN(lanes)){0} + 1;
-            for (int64_t q = p; q < k && q < p + 32; q++, a += a_col, bit <<= 1)
-                bits |= (IN(load_part)(a, some) != 0) & bit;
+            IN(naturals) bits = {0}, bit = (IN(naturals)){0} + 1;
+            for (int64_t q = p; q < k && q < p + 32; q++, a = BEYOND(a, a_col), bit <<= 1)
+                bits |= (IN(naturals))(IN(load_part)(a, some) != 0) & bit;
             for (int64_t l = 0; l < some; l++)
                 marks[(i + l) * words + p / SPAN] |= (uint64_t)(uint32_t)bits[l] << p % SPAN;
         }
@@ -76,10 +76,11 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
         const IN(ending) *ending) {                                                                \
         enum { nv = NU * SKIP_UNIT };                                                              \
         real *column_sums = C ? IN(sums_at)(C, ldc, ending) : NULL;                                \
-        for (int64_t r = 0; r < rows; r++, marks += words, A += a_row, sums += nv * LANES) {       \
+        for (int64_t r = 0; r < rows; r++, sums += nv * LANES,                                     \
+                     marks = BEYOND(marks, words), A = BEYOND(A, a_row)) {                         \
             IN(reg) c[nv];                                                                         \
             if (C)                                                                                 \
-                EACH(v) __builtin_prefetch(C + v * LANES, 1);                                      \
+                EACH(v) __builtin_prefetch(BEYOND(C, v * LANES), 1);                               \
             EACH(v) c[v] = from_0 ? (IN(reg)){0} : LOAD(sums + v * LANES);                         \
             for (uint64_t bits = *marks; bits; bits &= bits - 1) {                                 \
                 int64_t p = __builtin_ctzll(bits);                                                 \
@@ -96,7 +97,7 @@ static inline int IN(pays)(int64_t count, int64_t m, int64_t n, int64_t k, int t
             switch (ending->kind) {                                                                \
                 FINISH(SUM) FINISH(AFFINE) FINISH(GATE) FINISH(STEP)                               \
             }                                                                                      \
-            C += ldc;                                                                              \
+            C = BEYOND(C, ldc);                                                                    \
             if (!column_sums)                                                                      \
                 continue;                                                                          \
             EACH(v) if (SOME(v) > 0) {                                                             \
@@ -181,7 +182,8 @@ IN(in_marked_rows)(int64_t m, int64_t n, int64_t k, const real *A, int64_t a_row
     const int64_t words = (k + SPAN - 1) / SPAN, whole_k = (k + LANES - 1) / LANES * LANES;
     const int64_t block = IN(depth)(ldc, k, ending->kind);
     const int turns_A = a_row == 1 && panels > 2 && whole_k <= room / LANES;
-    for (int64_t i = 0, rows; i < m; i += rows, A += rows * a_row, C += rows * ldc) {
+    for (int64_t i = 0, rows; i < m;
+         i += rows, A = BEYOND(A, rows * a_row), C = BEYOND(C, rows * ldc)) {
         const real *from = A;
         int64_t from_row = a_row, from_col = a_col;
         rows = words * SKIP_ROWS > SKIP_MARKS ? SKIP_MARKS / words : SKIP_ROWS;
