@@ -4,6 +4,7 @@ The bugs are seeded into a correct layer, which the kit passes: a linear map und
 saved for the way back.
 """
 
+import threading
 import time
 
 import numpy as np
@@ -143,8 +144,13 @@ class PassesThroughSelf(Linear):
         self.now = {}
 
     def slope(self, y, dy, ctx):
-        self.now["slope"] = super().slope(y, dy, ctx)
-        time.sleep(1e-4)
+        mine = self.now["slope"] = super().slope(y, dy, ctx)
+        if threading.current_thread() is not threading.main_thread():
+            # until the other thread comes, once: a moment's sleep is no meeting on a busy machine
+            deadline = time.monotonic() + 10
+            while not self.now.get("met") and time.monotonic() < deadline:
+                self.now["met"] = self.now.get("slope") is not mine
+                time.sleep(1e-4)
         return self.now.pop("slope")
 
 
