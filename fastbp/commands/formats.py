@@ -112,4 +112,5 @@ def numbered(path: str) -> str:
         f"import numpy as n; d = n.load({path!r}); n.savez({str(target)!r}, X=d['X'], "
         "y=n.unique(d['y'], return_inverse=True)[1])"
     )
-    return f"python -c {shlex.quote(program)}"
+    plain = not re.search(r'["$`!\\]', program)  # it is full of ', which shlex cannot say simply
+    return f'python -c "{program}"' if plain else f"python -c {shlex.quote(program)}"

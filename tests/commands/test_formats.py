@@ -5,11 +5,12 @@ import gzip
 import io
 import json
 import lzma
+import os
 import pickle
-import shlex
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,16 +126,19 @@ LABELS = {
 
 def follow(told, folder):
     """Run the command that a message holds; the file it writes."""
-    command = told[told.index("python -c ") :]
-    _, *words = shlex.split(command)
-    subprocess.run([sys.executable, *words[:2]], check=True, cwd=folder, timeout=60)
+    command = told[told.index("python -c ") :].partition(" writes a file ")[0]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        ["sh", "-c", command], check=True, cwd=folder, timeout=60, env={**os.environ, "PATH": path}
+    )
     return next(folder.glob("*-numbered.npz"))
 
 
+@pytest.mark.parametrize("name", ["d.npz", "it's data.npz", '$HOME `x` "y" \\n!.npz'])
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
-def test_labels_that_are_no_class_numbers(run, save, tmp_path, labels):
+def test_labels_that_are_no_class_numbers(run, save, tmp_path, labels, name):
     y = np.array(labels)[np.arange(8) % 2]
-    data = save("it's data.npz", X=TABLE, y=y)
+    data = save(name, X=TABLE, y=y)
     code, _, err = run("train", data, *SMALL)
     assert code == 2
     numbered = follow(err, tmp_path)
