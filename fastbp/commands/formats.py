@@ -33,7 +33,7 @@ LOOKED_AT = 4096  # bytes
 
 def describe(path: str, wanted: Sequence[str]) -> str | None:
     """The complaint about a file in another format; None for .npz files, damaged ones too."""
-    what, reader = _kind(path)
+    what, reader = kind(path)
     if not what:
         return None
     arrays = " and ".join(wanted)
@@ -47,8 +47,8 @@ def describe(path: str, wanted: Sequence[str]) -> str | None:
     return f"{path}: got {what}; wanted an .npz file with {arrays} ({made})"
 
 
-def _kind(path: str) -> tuple[str, str]:
-    """What the file is, and what reads it, with {!r} for its path."""
+def kind(path: str) -> tuple[str, str]:
+    """What the file is, and what reads it, with {!r} for its path; "" for .npz files."""
     with Path(path).open("rb") as file:
         head = file.read(LOOKED_AT)
     if not head:

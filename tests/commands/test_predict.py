@@ -59,3 +59,10 @@ def test_predict_wants_its_files(complains, model, classes, tmp_path):
     complains(2, ["none"], "predict", tmp_path / "none", classes, "--out", out)
     complains(2, ["none"], "predict", model, tmp_path / "none", "--out", out)
     complains(2, ["--out"], "predict", model, classes)
+
+
+def test_a_table_in_the_place_of_the_model(complains, classes, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    words = ["table.csv: got", "CSV", "wanted a network"]
+    complains(2, words, "predict", table, classes, "--out", tmp_path / "out.npz")
