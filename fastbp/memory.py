@@ -7,7 +7,7 @@ one in which they pack (kernels/src/workspace.c).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -33,6 +33,16 @@ def arena(
         arrays.append(whole[at : at + size].view(dtype).reshape(shape))
         at += room
     return arrays
+
+
+def per_row(rows: int, shapes: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> list[Array]:
+    """An arena of arrays that have so many rows, of these shapes."""
+    return arena([(rows, *shape) for shape in shapes], dtype)
+
+
+def first_rows(arrays: Iterable[Array], rows: int) -> list[Array]:
+    """Views of the first rows of each."""
+    return [array[:rows] for array in arrays]
 
 
 def zeros(n: int, dtype: np.dtype[Any]) -> Array:
