@@ -376,6 +376,8 @@ class _Found:
         try:
             metadata = self.point.dist.metadata  # type: ignore[union-attr]  # None: caught as well
             name, version = metadata["Name"] or "unknown", metadata["Version"] or "unknown"
+        except MemoryError:
+            raise
         except Exception:  # a folder without its METADATA, left behind by an installation
             name = version = "unknown"
         return Entry(self.kind, self.point.name, self.point.value, name, version)
@@ -419,6 +421,8 @@ def _entry_points(group: str) -> list[EntryPoint]:
 
     try:
         return list(entry_points(group=group))
+    except MemoryError:
+        raise
     except Exception:  # one damaged entry_points.txt spoils that call; the others are still good
         found: dict[str, list[EntryPoint]] = {}
         for dist in distributions():
@@ -457,7 +461,7 @@ def _load(found: _Found) -> type[Any]:
     part: Any
     try:
         part = found.point.load()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as exc:  # SystemExit too: a part does not end its user's program
         importlib.invalidate_caches()  # so that the next try sees what was mended

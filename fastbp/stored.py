@@ -28,6 +28,8 @@ def describe(kind: str, part: Layer | Loss) -> dict[str, Any]:
     try:
         config = json.loads(json.dumps(part.config()))
         equal = bool(type(part)(**config) == part)
+    except MemoryError:
+        raise
     except Exception as exc:
         raise ConfigError(
             f"{kind}: got {plugins.label(part)}, whose config() a file cannot keep or make it "
@@ -107,6 +109,8 @@ def rebuild(kind: str, stored: Any, base: type[Any], parts: Mapping[str, Any]) -
         )
     try:
         return cls(**config)
+    except MemoryError:
+        raise
     except Exception as exc:
         raise PluginError(
             f"{source} cannot be made with {config}, what was saved{origin} "
