@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import secrets
 import stat
@@ -99,10 +100,11 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None
     CheckpointError
         The file could not be written. The old file is as before.
     """
-    name, temporary = _path(path), None
+    name, temporary, folder = _path(path), None, None
     try:
         target = Path(os.path.realpath(name))  # a symbolic link stays one
         mode = _mode(target)
+        folder = _opened(target.parent)
         # a short name, which fits wherever the target's does
         temporary = target.parent / f".fastbp-{secrets.token_hex(8)}"
         with open(temporary, "xb") as file:
@@ -112,6 +114,7 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None
                 os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         os.replace(temporary, target)
+        temporary = None  # nothing below asks for memory: an error says that the old file is there
     except (OSError, ValueError) as exc:  # ValueError: a path with a null character
         number, text = getattr(exc, "errno", None), getattr(exc, "strerror", None)
         why = f"could not be saved ({text or exc}); the old file is as before"
@@ -120,7 +123,12 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-    _sync_folder(target.parent)
+        if folder is not None:
+            try:  # noqa: SIM105  # suppress() asks for memory
+                os.fsync(folder)  # make the rename last through a power cut, where the system can
+            except OSError:
+                pass
+            os.close(folder)
 
 
 def read(path: str | os.PathLike[str], parts: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -129,7 +137,7 @@ def read(path: str | os.PathLike[str], parts: Mapping[str, Any] | None = None) -
     try:
         with zipfile.ZipFile(name) as file:
             return _network(file, given)
-    except (FileNotFoundError, PluginError, UnknownNameError):
+    except (FileNotFoundError, PluginError, UnknownNameError, MemoryError):
         raise
     except (IsADirectoryError, PermissionError) as exc:
         raise CheckpointError(exc.errno, f"could not be read ({exc.strerror})", name) from exc
@@ -168,11 +176,24 @@ def _network(file: zipfile.ZipFile, parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _member(file: zipfile.ZipFile, name: str) -> Array:
+    _check_size(file, name)
     with file.open(f"{name}.npy") as member:
         array: Array = np.lib.format.read_array(member, allow_pickle=False)
         if member.read(1):  # zipfile compares its checksum only at the member's very end
             raise ValueError(f"{name} is longer than it says")
     return array
+
+
+def _check_size(file: zipfile.ZipFile, name: str) -> None:
+    """A member does not say that it has more than it has: NumPy would ask for memory for that."""
+    info = file.getinfo(f"{name}.npy")
+    with file.open(info) as member:
+        old = np.lib.format.read_magic(member) == (1, 0)
+        header = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(member)
+        says, holds = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
+    if says > holds:
+        raise ValueError(f"{name} is shorter than it says")
 
 
 def damaged(path: str | os.PathLike[str], why: Exception) -> CheckpointError:
@@ -203,11 +224,7 @@ def _mode(target: Path) -> int | None:
     return stat.S_IMODE(mode) & 0o777
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename last through a power cut, where the system can."""
+def _opened(folder: Path) -> int | None:
     with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        return os.open(folder, os.O_RDONLY)
+    return None
