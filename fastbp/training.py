@@ -56,6 +56,7 @@ def update(network: Network, batch: Batch, scale: float, optimizer: Optimizer) -
     batch.row_scale(scale, network.dtype)
     plan = network._plan_for(len(batch.x))
     rule = _rule(optimizer)
+    network._remember(optimizer, state, rule)  # now: nothing that may fail comes after the update
     try:
         value = plan.train(
             batch.x, batch.targets, batch.weight, scale, l2=network.l2, rule=rule,
@@ -70,7 +71,6 @@ def update(network: Network, batch: Batch, scale: float, optimizer: Optimizer) -
         raise
     state.steps += 1
     network.optimizer_state = state
-    network._remember(optimizer, state, rule)
     return value
 
 

@@ -155,7 +155,7 @@ cdef class Steps:
             return
         self.rule = make_rule(rule, state.steps + 1)
         self.slots = tuple(optimizer.slots)
-        self.slot_arrays = [state.arrays[slot] for slot in self.slots]
+        self.slot_arrays = list(map(state.arrays.__getitem__, self.slots))
         self.rule.theta = pointer(self._flat)
         self.rule.m = pointer(self.slot_arrays[0]) if len(self.slots) > 0 else NULL
         self.rule.v = pointer(self.slot_arrays[1]) if len(self.slots) > 1 else NULL
