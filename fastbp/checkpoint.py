@@ -116,6 +116,7 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None
         os.replace(temporary, target)
         temporary = None  # nothing below asks for memory: an error says that the old file is there
     except (OSError, ValueError) as exc:  # ValueError: a path with a null character
+        _raise_memory_error(exc)
         number, text = getattr(exc, "errno", None), getattr(exc, "strerror", None)
         why = f"could not be saved ({text or exc}); the old file is as before"
         raise CheckpointError(number, why, name) from exc
@@ -142,6 +143,7 @@ def read(path: str | os.PathLike[str], parts: Mapping[str, Any] | None = None) -
     except (IsADirectoryError, PermissionError) as exc:
         raise CheckpointError(exc.errno, f"could not be read ({exc.strerror})", name) from exc
     except Exception as exc:  # a damaged file fails in zipfile, zlib, struct, NumPy, json or here
+        _raise_memory_error(exc)
         raise damaged(name, exc) from exc
 
 
@@ -201,6 +203,13 @@ def damaged(path: str | os.PathLike[str], why: Exception) -> CheckpointError:
     # a KeyError alone says little
     reason = str(why) if isinstance(why, FastbpError) else f"{type(why).__name__}: {why}"
     return CheckpointError(None, f"is no intact fastbp network ({reason})", str(path))
+
+
+def _raise_memory_error(exc: Exception) -> None:
+    """The MemoryError behind an error: zipfile, closing, complains of what that left."""
+    behind = exc.__cause__ or exc.__context__
+    if isinstance(behind, MemoryError):
+        raise behind
 
 
 def _path(path: Any) -> str:
