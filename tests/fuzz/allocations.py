@@ -1,7 +1,7 @@
 """Refuse every request for memory in turn, and look at what a network is like afterwards.
 
-    python tests/fuzz/allocations.py            # a minute of two processors
-    python tests/fuzz/allocations.py --every 9  # one request in nine: some seconds
+    python tests/fuzz/allocations.py            # five minutes of two processors
+    python tests/fuzz/allocations.py --every 9  # one request in nine: half a minute
     python tests/fuzz/allocations.py --all      # many more networks, and the interpreter's requests
 
 Each request is refused in a forked process of its own. Then either the call did what it does with
