@@ -144,6 +144,10 @@ def read(path: str | os.PathLike[str], parts: Mapping[str, Any] | None = None) -
         # EINVAL: a place in the file that cannot be
         if isinstance(exc, OSError) and exc.errno not in (None, errno.EINVAL):
             raise CheckpointError(exc.errno, f"could not be read ({exc.strerror})", name) from exc
+        if isinstance(
+            exc.__context__, MemoryError
+        ):  # zipfile, closing, complains of what that left
+            raise MemoryError(f"{name}: could not be read") from exc
         raise damaged(name, exc) from exc
 
 

@@ -35,6 +35,16 @@ def arena(
     return arrays
 
 
+def per_row(rows: int, shapes: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> list[Array]:
+    """An arena of arrays that have so many rows, of these shapes."""
+    return arena([(rows, *shape) for shape in shapes], dtype)
+
+
+def first_rows(arrays: Iterable[Array], rows: int) -> list[Array]:
+    """Views of the first rows of each."""
+    return [array[:rows] for array in arrays]
+
+
 def zeros(n: int, dtype: np.dtype[Any]) -> Array:
     """A vector of n zeros."""
     return arena([(n,)], dtype, np.zeros)[0]

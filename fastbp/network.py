@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,8 @@ class Network(Inference):
     ) -> None:
         layout = Layout(n_in, layers, checks.float_dtype("dtype", dtype))
         self._assemble(layout, plugins.resolve("loss", loss, Loss), checks.number("l2", l2))
-        source = generator("rng", rng)
+        given = generator("rng", rng)
+        source = copy.deepcopy(given)  # drawn from in earnest once nothing can fail any more
         following = [*layout.layers[1:], None]
         for layer, after, params in zip(layout.layers, following, self._views, strict=True):
             gain = 1.0 if after is None else layout.gain(after)
@@ -93,6 +95,7 @@ class Network(Inference):
         # a generator of its own: the caller's stays the caller's, and this one can be saved
         self._rng = np.random.Generator(np.random.PCG64(source.integers(2**63, size=2)))
         self._seed = int(source.integers(2**63))
+        given.bit_generator.state = source.bit_generator.state
 
     # Gradients
 
@@ -146,7 +149,7 @@ class Network(Inference):
         batch = self._check(X, y, sample_weight, copy=True)
         scale = batch.scale(reduction)
         row_scale = batch.row_scale(scale, self.dtype)
-        with self._turn(threads):  # not while another thread takes a step
+        with self._turn(threads), self._buffers_kept():  # not while another thread takes a step
             plan, dx = self._fresh_plan(len(batch.x), input_gradient)
             value = plan.gradients(
                 batch.x, batch.targets, batch.weight, scale, input_gradient=dx, factors_only=True,
@@ -409,8 +412,13 @@ class Network(Inference):
     def _update(
         self, batch: Batch, scale: float, optimizer: Optimizer, threads: int | None = None
     ) -> float:
-        with self._turn(threads):
-            return self._make_step(batch, scale, optimizer)
+        most = 0 if threads is None else checks.threads(threads)
+        with self._lock:  # `_turn`, but for what that asks of memory when the step is made
+            before, self._most_threads = self._most_threads, most
+            try:
+                return self._make_step(batch, scale, optimizer)
+            finally:
+                self._most_threads = before
 
 
 def load(path: str | os.PathLike[str], *, parts: Mapping[str, type[Any]] | None = None) -> Network:

@@ -81,6 +81,17 @@ class Parameters(Steps):
             finally:
                 self._most_threads = before
 
+    @contextlib.contextmanager
+    def _buffers_kept(self) -> Iterator[None]:
+        """Where an error ends it, the buffers are as before."""
+        kept = [(array, array.copy()) for array in self.buffers.values()]
+        try:
+            yield
+        except BaseException:
+            for array, before in kept:
+                array[...] = before
+            raise
+
     def _new_plan(self, rows: int) -> Plan:
         labels = [*map(plugins.label, self._layout.layers), plugins.label(self._loss)]
         return Plan(self._layout, self._loss, rows, labels)

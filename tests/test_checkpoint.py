@@ -374,3 +374,21 @@ def test_state_dict_holds_buffers():
     fresh.load_state_dict(net.state_dict())
     assert net.buffers["shifted1.mean"].any()
     assert fresh.forward(np.ones((1, 3))).tobytes() == net.forward(np.ones((1, 3))).tobytes()
+
+
+def without_memory(*args, **kwargs):
+    raise MemoryError
+
+
+def test_want_of_memory_passes_as_it_is(tmp_path, monkeypatch):
+    net, path = bp.mlp([2, 3, 2], rng=0), tmp_path / "net.npz"
+    net.save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(bp.ReLU, "config", without_memory)
+    with pytest.raises(MemoryError):
+        net.save(path)
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    monkeypatch.setattr(bp.ReLU, "__init__", without_memory)
+    with pytest.raises(MemoryError):
+        bp.load(path)

@@ -23,6 +23,11 @@ from .imports import CODE
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "fastbp" / "kernels" / "src"
+# fastbp tells its own library which instruction set is in use; this one takes the best.
+BEST = """
+#include "isa.h"
+__attribute__((constructor)) static void take_the_best(void) { isa_use(isa_best()); }
+"""
 SGD = bp.SGD(1e-3)
 DISTRIBUTIONS = 200
 
@@ -166,10 +171,12 @@ def compiled(*names):
     """A shared library of these built-in sources, made as setup.py makes extensions."""
     config = sysconfig.get_config_vars()
     flags = shlex.split(f"{config['CFLAGS']} {config['CCSHARED']}") + setup_flags()
-    sources = [str(SOURCES / f"{name}.c") for name in names]
-    command = [*shlex.split(config["CC"]), "-shared", *flags, f"-I{bp.get_include()}", *sources]
+    sources = [str(SOURCES / f"{name}.c") for name in (*names, "isa")]
+    include = f"-I{bp.get_include()}", f"-I{SOURCES}"
     with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "plugin.so"
+        library, best = Path(folder) / "plugin.so", Path(folder) / "best.c"
+        best.write_text(BEST, encoding="utf-8")
+        command = [*shlex.split(config["CC"]), "-shared", *flags, *include, *sources, str(best)]
         subprocess.run([*command, "-lm", "-o", str(library)], check=True)
         return ctypes.CDLL(str(library))
 

@@ -235,7 +235,7 @@ cdef class LayerBody:
         for shapes, arrays, leading in (
                 (self.spec.params, params, ()), (self.spec.params, grads, ()),
                 (self.spec.buffers, ctx.buffers, ()), (self.spec.saved, ctx.saved, (rows,))):
-            groups.append([] if arrays is None else [arrays[name] for name in shapes])
+            groups.append([] if arrays is None else list(map(arrays.__getitem__, shapes)))
             for array, shape in zip(groups[len(groups) - 1], shapes.values()):
                 checks.operand("array", array, (*leading, *shape), self.dtype)
         cdef _Frame frame = _Frame(rows, self.n_in, n_out, scratch, groups, ctx)

@@ -14,7 +14,7 @@ from fastbp.kernels import product
 from fastbp.kernels.context import Context
 from fastbp.kernels.modes import kept_mode
 from fastbp.kernels.threads import num_threads
-from fastbp.memory import arena
+from fastbp.memory import arena, first_rows, per_row
 
 from fastbp.kernels.builtin cimport is_dense, is_own_elementwise, is_own_loss, is_relu
 from fastbp.kernels.callbacks cimport read_only
@@ -68,12 +68,11 @@ cdef class Buffers(Descent):
         for i in range(MOST_BLOCKS):
             self.blocks[i].bounds = self.block_bounds + i * self.count * 2
         self._kept = []
-        self._y = arena([(capacity, n) for n in layout.widths[1:]], layout.dtype)
-        self._saved = [
-            dict(zip(spec.saved, arena(
-                [(capacity, *shape) for shape in spec.saved.values()], layout.dtype)))
-            for spec in layout.specs
-        ]
+        self._y = per_row(capacity, zip(layout.widths[1:]), layout.dtype)
+        self._saved = []
+        for spec in layout.specs:
+            arrays = per_row(capacity, spec.saved.values(), layout.dtype)
+            self._saved.append(dict(zip(spec.saved, arrays)))
         self._losses = np.empty(max(capacity, 1))  # of a whole batch there is one
         self._row_scale = np.empty(capacity)
         self._classes = np.empty(capacity, np.int64)
@@ -193,6 +192,7 @@ cdef class Buffers(Descent):
         self.seed, self.step = seed, step
         if theta is self._theta:
             return
+        self._theta = None  # until all that follows is done: no memory may be left for some of it
         base = <char*>pointer(theta)
         for i in range(self.count):
             node = &self.nodes[i]
@@ -201,32 +201,43 @@ cdef class Buffers(Descent):
             for j, array in enumerate(buffers[i].values()):
                 node.pointers[2 * node.n_params + j] = pointer(array)
         # parts may look at parameters, not write: a call that fails leaves them as they were
-        self._params = [{key: read_only(array) for key, array in views.items()} for views in params]
-        self._buffers, self._theta = buffers, theta
+        seen = []
+        for views in params:
+            seen.append({key: read_only(array) for key, array in views.items()})
+        self._params, self._buffers, self._theta = seen, buffers, theta
+
+    # What is made when it is first needed counts as made, to whoever asks next, only when all of it
+    # is: there may be no memory left for some of it. Nowhere in compiled modules is there a list
+    # comprehension: where the list cannot grow, Cython 3.3 lets go of the item twice
+    # (github.com/cython/cython/pull/7748).
 
     cdef int _see(self) except -1:
         # Views of the rows of the last pass.
         if self.rows == self.rows_seen:
             return 0
         cdef int64_t rows = self.rows
-        self.y = [array[:rows] for array in self._y]
-        self._y_read = [read_only(array) for array in self.y]
-        self.dy = None if self._dy is None else [array[:rows] for array in self._dy]
-        self._contexts = [Context() for _ in range(self.count)]
-        for context, saved in zip(self._contexts, self._saved):
-            context.saved = {key: array[:rows] for key, array in saved.items()}
+        y, y_read = first_rows(self._y, rows), first_rows(self._y, rows)
+        for array in y_read:
+            array.flags.writeable = False
+        dy = None if self._dy is None else first_rows(self._dy, rows)
+        contexts = []
+        for saved in self._saved:
+            context = Context()
+            context.saved = dict(zip(saved, first_rows(saved.values(), rows)))
+            contexts.append(context)
+        self.y, self._y_read, self.dy, self._contexts = y, y_read, dy, contexts
         self.rows_seen = rows
         return 0
 
     cdef int _need_dy(self, bint wanted) except -1:
         cdef int i
-        if wanted and self._dy is None:
-            widths = self.layout.widths[1:]
-            self._dy = arena([(self.capacity, n) for n in widths], self.layout.dtype)
-            for i in range(self.count):
-                self.nodes[i].dy = <char*>pointer(self._dy[i])
-        if wanted and self.dy is None:
-            self.dy = [array[:self.rows] for array in self._dy]
+        if not wanted or self._dy is not None:
+            return 0
+        whole = per_row(self.capacity, zip(self.layout.widths[1:]), self.layout.dtype)
+        seen = first_rows(whole, self.rows)
+        for i in range(self.count):
+            self.nodes[i].dy = <char*>pointer(whole[i])
+        self.dy, self._dy = seen, whole
         return 0
 
     cdef int _need_gradient(self) except -1:
@@ -235,12 +246,12 @@ cdef class Buffers(Descent):
         cdef int i, j
         if self.flat is not None:
             return 0
-        self.flat = arena([(self.layout.size,)], self.layout.dtype)[0]
-        self.grads = self.layout.views(self.flat)
-        base = <char*>pointer(self.flat)
-        self.gradient = base
+        flat = arena([(self.layout.size,)], self.layout.dtype)[0]
+        grads = self.layout.views(flat)
+        base = <char*>pointer(flat)
         for i in range(self.count):
             node = &self.nodes[i]
             for j in range(node.n_params):
                 node.pointers[node.n_params + j] = base + node.offsets[j] * self.itemsize
+        self.gradient, self.grads, self.flat = base, grads, flat
         return 0

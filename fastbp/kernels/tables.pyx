@@ -47,6 +47,8 @@ cdef object copy_table(
     ready()  # for the host's matrix product, which the table's functions may call
     try:
         capsule = getattr(part, method)()
+    except MemoryError:
+        raise
     except Exception as exc:
         raise PluginError(f"{label}: {method}() failed ({type(exc).__name__}: {exc})") from exc
     if not PyCapsule_CheckExact(capsule):

@@ -257,12 +257,13 @@ def run_parts(threads, parts, *, work=0, inner=0, rounds=1, learn=False):
     cdef int n_parts = checks.integer("parts", parts, low=1)
     cdef int64_t n_rounds = checks.integer("rounds", rounds, low=0)
     cdef int64_t[:, ::1] seen = np.zeros((n_parts, 2), np.int64)
-    cdef int64_t[::1] turns = np.array(
-        [checks.integer("work", part, low=0) for part in np.broadcast_to(work, n_parts)], np.int64)
+    cdef int64_t[::1] turns = np.empty(n_parts, np.int64)
     cdef double[::1] upto = shares(n_threads)
     cdef const double* learnt = &upto[0] if learn else NULL
     cdef Look it
     it.row, it.work = &seen[0, 0], &turns[0]
+    for i, part in enumerate(np.broadcast_to(work, n_parts)):
+        turns[i] = checks.integer("work", part, low=0)
     it.inner = checks.integer("inner", inner, low=0)
     it.threads = n_threads
     with nogil:

@@ -90,9 +90,10 @@ def test_a_bad_plugin_does_not_end_its_users_program(site):
     assert out.startswith("SystemExit(3)\nNetwork(2")
 
 
-def test_ctrl_c_passes(site):
-    site.install("acme-part", "2.1", "raise KeyboardInterrupt", layers={"part": MODULE})
-    with pytest.raises(KeyboardInterrupt):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_ctrl_c_and_want_of_memory_pass(site, error):
+    site.install("acme-part", "2.1", f"raise {error.__name__}", layers={"part": MODULE})
+    with pytest.raises(error):
         bp.layer("part")
 
 

@@ -24,6 +24,7 @@
 
 #define STACK (512 * 1024)
 #define SPIN_NS 50000   /* about what waking a sleeper costs: waiting longer cannot save more */
+#define REFUSED 1000    /* jobs between two requests for a thread that was refused: 50 us each */
 #define LOOKS 32        /* pauses, 40 to 140 cycles each, between two looks at the clock */
 #define PATIENCE 1000   /* pauses before a caller that waits lets others run */
 #define APART _Alignas(128) /* no two threads' variables share a line or its neighbour */
@@ -38,7 +39,7 @@ struct member {
 
 static struct member members[POOL_MOST]; /* [0] is the caller, whoever that is */
 static int started;                      /* helpers; this and the next two: for who is in the pool */
-static int refused;                      /* the system gave no more: do not ask at every call */
+static int refused;                      /* the system gave no more: jobs until it is asked again */
 static int unsafe;                       /* a fork would not be noticed: start none */
 static int cpus;                         /* that the caller might run on when it last started one */
 
@@ -215,13 +216,13 @@ static int start_one(void) {
 
 /* Have that many helpers, or as many as the system gives. */
 static int have(int wanted) {
-    if (started < wanted && !refused && !unsafe) {
+    if (started < wanted && !unsafe && (refused == 0 || --refused == 0)) {
         cpus = count_cpus();
         while (started < wanted && !refused) {
             if (start_one())
                 started++;
             else
-                refused = 1;
+                refused = REFUSED;
         }
     }
     return wanted < started ? wanted : started;
