@@ -70,8 +70,9 @@ cdef class Steps:
         Raises
         ------
         ShapeError, DtypeError, LabelError, NonFiniteError, ConfigError, OptimizerError
-            An argument does not fit, the loss or its gradient is not finite, or the network was
-            trained with another optimizer. Nothing has changed then.
+            An argument does not fit, the loss, its gradient or what the update would make of a
+            parameter or of the optimizer's state is not finite, or the network was trained with
+            another optimizer. Nothing has changed then.
 
         Notes
         -----
