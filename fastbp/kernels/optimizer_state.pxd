@@ -11,4 +11,5 @@ cdef class OptimizerState:
     cdef bint handed_out  # somebody may write into them at any time
 
     cdef void forget_bounds(self) noexcept
-    cdef bint sound(self, const dense_type* own, int64_t n, int type, const update_rule* rule)
+    cdef bint sound(
+        self, const dense_type* own, int64_t n, int type, const update_rule* rule) noexcept

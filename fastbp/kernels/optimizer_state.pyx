@@ -82,7 +82,8 @@ cdef class OptimizerState:
     cdef void forget_bounds(self) noexcept:
         self.bounds.m = self.bounds.v = INFINITY
 
-    cdef bint sound(self, const dense_type* own, int64_t n, int type, const update_rule* rule):
+    cdef bint sound(
+            self, const dense_type* own, int64_t n, int type, const update_rule* rule) noexcept:
         # Whether a step by this rule may go on with the arrays: a look at what may be others' work.
         cdef int64_t i
         cdef bint good = True

@@ -34,6 +34,17 @@ cdef extern from "Python.h":
     PyThreadState* PyInterpreterState_ThreadHead(PyInterpreterState* interpreter)
     PyThreadState* PyThreadState_Next(PyThreadState* thread)
 
+cdef extern from *:
+    """
+    static int all_writeable(PyObject *arrays) { /* a tuple */
+        for (Py_ssize_t i = PyTuple_GET_SIZE(arrays); i--;)
+            if (!PyArray_ISWRITEABLE((PyArrayObject *)PyTuple_GET_ITEM(arrays, i)))
+                return 0;
+        return 1;
+    }
+    """
+    bint all_writeable(object arrays)
+
 # Multiply-adds of a step below which letting go of Python's lock would cost more than it gives, and
 # below which it is kept if there is no other thread to give it to: some 50 us.
 cdef int64_t SMALL = 100_000, MIDDLING = 1_000_000
@@ -146,9 +157,9 @@ cdef class Steps:
         written = [self._flat, *slot_arrays]
         for arrays in self._views:
             written.extend(arrays.values())
-        for array in written:
-            if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>array):
-                raise ConfigError("net.flat, net.params: got a read-only array; wanted none")
+        written = tuple(written)
+        if not all_writeable(written):
+            raise ConfigError("net.flat, net.params: got a read-only array; wanted none")
         batch.row_scale(scale, self._flat.dtype)
         plan = self._plan_for(len(batch.x))
         plan._start(&p, batch.x, batch.targets, batch.weight, scale, True, None)
@@ -223,10 +234,8 @@ cdef class Steps:
         for i in range(len(<tuple>self.slots)):
             if arrays.get((<tuple>self.slots)[i]) is not (<list>self.slot_arrays)[i]:
                 return False
-        for i in range(len(<list>self.written)):
-            if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>(<list>self.written)[i]):
-                return False
-        return self.state.sound(plan.own, plan.size, plan.type, &self.rule)
+        return (all_writeable(self.written)
+                and self.state.sound(plan.own, plan.size, plan.type, &self.rule))
 
     cdef const char* targets_of(self, y, int64_t rows) except? NULL:
         # Where y's numbers stand, in the form that the loss reads; NULL: not here.
