@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from fastbp.kernels.chain cimport DONE, GRADIENT, OUTPUT, UPDATE, Node, Pass, Stage
 from fastbp.kernels.product cimport ADAM_DEPTH, RULE_ADAM, RULE_NONE, STEP_DEPTH, update_rule
 from fastbp.kernels.threads cimport c_pool_run
-from fastbp.kernels.updates cimport Updates, limit_follow, limit_of_d
+from fastbp.kernels.updates cimport Updates, limit_follow
 from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
 
 
@@ -97,7 +97,7 @@ cdef class Descent(Updates):
             task.decayed.decay += 2 * l2
             self.weight_gradients(&task)
             self.update(&task, 0, self.size, True)
-            limit_follow(rule, limit_of_d(rule, self.type, slots), slots)
+            limit_follow(rule, self.type, slots)
             return FASTBP_OK
         self.weight_gradients(&task)
         if good and not p.measures:
@@ -119,7 +119,7 @@ cdef class Descent(Updates):
             return self.update_copies(&task, slots)
         task.theta = theta
         self.update_all(&task)
-        limit_follow(rule, limit_of_d(rule, self.type, slots), slots)
+        limit_follow(rule, self.type, slots)
         return FASTBP_OK
 
     # Sums over the batch, and the step

@@ -11,7 +11,7 @@ cdef extern from "src/limits.h" nogil:
         double v
     double limit_of_d(const update_rule* rule, int type, const slot_bounds* slots)
     bint limit_shrinks(const update_rule* rule, double decay)
-    void limit_follow(const update_rule* rule, double d, slot_bounds* slots)
+    void limit_follow(const update_rule* rule, int type, slot_bounds* slots)
 
 cdef struct StepTask:  # what a thread needs to know to run a part
     void* steps  # Updates, or Descent

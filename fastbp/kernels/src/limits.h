@@ -47,9 +47,10 @@ static inline int limit_shrinks(const update_rule *rule, double decay) {
 }
 
 /* What the memory has for bounds after a step along any d within limit_of_d. */
-static inline void limit_follow(const update_rule *rule, double d, slot_bounds *slots) {
+static inline void limit_follow(const update_rule *rule, int type, slot_bounds *slots) {
     if (rule->kind == RULE_SGD)
         return;
+    double d = limit_of_d(rule, type, slots);
     double new_m = rule->kind == RULE_ADAM ? rule->new_m : 1;
     slots->m = (rule->keep_m * slots->m + new_m * d) * ROUNDING;
     slots->v = (rule->keep_v * slots->v + rule->new_v * d * d) * ROUNDING;
