@@ -50,9 +50,10 @@ def load_state_dict(network: Parameters, state: Mapping[str, Any]) -> None:
             f"{sorted(unknown, key=str)}; wanted {list(arrays)}"
         )
     new = {}
+    for named in (network.params, network.buffers):
+        for name in named:
+            named.check_writeable(name)
     for name, array in arrays.items():
-        if not array.flags.writeable:
-            raise ConfigError(f"{name}: is a read-only array; wanted one to write to")
         value = checks.as_real(name, state[name])
         if value.shape != array.shape:
             raise ShapeError(f"{name}: got shape {value.shape}; wanted {array.shape}")

@@ -165,8 +165,9 @@ def _check_affine(spec: LayerSpec, n_in: int) -> None:
 class Named(Mapping[str, Array]):
     """Arrays by name. Writing to an entry writes into the array; none can be added or removed."""
 
-    def __init__(self, symbol: str, arrays: dict[str, Array]) -> None:
+    def __init__(self, symbol: str, arrays: dict[str, Array], whole: Array | None = None) -> None:
         self._symbol, self._arrays = symbol, arrays
+        self._whole = whole  # what they are views of
 
     def __getitem__(self, name: str) -> Array:
         if not isinstance(name, str) or name not in self._arrays:
@@ -180,9 +181,15 @@ class Named(Mapping[str, Array]):
             new = checks.as_real(name, value)
             if new.shape != array.shape:
                 raise ShapeError(f"{name}: got shape {new.shape}; wanted {array.shape}")
-            if not array.flags.writeable:
-                raise ConfigError(f"{name}: is a read-only array; wanted one to write to")
+            self.check_writeable(name)
             array[...] = checks.cast(name, new, array.dtype)
+
+    def check_writeable(self, name: str) -> None:
+        """Refuse to write into an array that its user has made read-only, alone or as a whole."""
+        if self._whole is not None and not self._whole.flags.writeable:
+            raise ConfigError(f"{name}: net.flat is a read-only array; wanted one to write to")
+        if not self[name].flags.writeable:
+            raise ConfigError(f"{name}: is a read-only array; wanted one to write to")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)

@@ -50,13 +50,16 @@ def zeros(n: int, dtype: np.dtype[Any]) -> Array:
     return arena([(n,)], dtype, np.zeros)[0]
 
 
-def aligned(array: Array) -> Array:
-    """The vector, or a copy of it that starts on a cache line."""
-    if array.ctypes.data % LINE == 0 or array.ndim != 1:
-        return array
+def line_copy(array: Array) -> Array:
+    """A copy that starts on a cache line."""
     copy = arena([array.shape], array.dtype)[0]
     copy[...] = array
     return copy
+
+
+def aligned(array: Array) -> Array:
+    """The vector, or a copy of it that starts on a cache line."""
+    return array if array.ctypes.data % LINE == 0 else line_copy(array)
 
 
 def with_copies(arrays: Iterable[Array]) -> list[tuple[Array, Array]]:

@@ -412,13 +412,8 @@ class Network(Inference):
     def _update(
         self, batch: Batch, scale: float, optimizer: Optimizer, threads: int | None = None
     ) -> float:
-        most = 0 if threads is None else checks.threads(threads)
-        with self._lock:  # `_turn`, but for what that asks of memory when the step is made
-            before, self._most_threads = self._most_threads, most
-            try:
-                return self._make_step(batch, scale, optimizer)
-            finally:
-                self._most_threads = before
+        with self._turn(threads):
+            return self._make_step(batch, scale, optimizer)
 
 
 def load(path: str | os.PathLike[str], *, parts: Mapping[str, type[Any]] | None = None) -> Network:

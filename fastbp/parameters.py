@@ -13,7 +13,7 @@ from fastbp import checkpoint, checks, memory, plugins
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
 from fastbp.kernels.plan import Plan
-from fastbp.kernels.steps import Steps
+from fastbp.kernels.steps import Steps, Using
 from fastbp.layers import Layer
 from fastbp.layout import Layout, Named, Views
 from fastbp.losses import Loss
@@ -51,9 +51,8 @@ class Parameters(Steps):
         self._flat, self._buffers = flat, buffers
         self._views = self._layout.views(flat)
         slots = self._layout.slots
-        self._params = Named(
-            "params", {name: self._views[s.layer][s.key] for name, s in slots.items()}
-        )
+        views = {name: self._views[s.layer][s.key] for name, s in slots.items()}
+        self._params = Named("params", views, flat)
         self._buffer_views = Named(
             "buffers",
             {
@@ -70,16 +69,9 @@ class Parameters(Steps):
             same = self._loss.target_width(self.n_out) == self.n_out
         self._settle(self._loss.targets if same and not own else None)
 
-    @contextlib.contextmanager
-    def _turn(self, threads: int | None = None) -> Iterator[None]:
+    def _turn(self, threads: int | None = None) -> Using:
         """The network for one thread of Python, and how many of fastbp's its plan may use."""
-        most = 0 if threads is None else checks.threads(threads)
-        with self._lock:
-            before, self._most_threads = self._most_threads, most
-            try:
-                yield
-            finally:
-                self._most_threads = before
+        return Using(self, 0 if threads is None else checks.threads(threads))
 
     @contextlib.contextmanager
     def _buffers_kept(self) -> Iterator[None]:
@@ -232,13 +224,11 @@ class Parameters(Steps):
     def __getstate__(self) -> dict[str, Any]:
         """All that it is, of one moment: no thread takes a step meanwhile."""
         with self._lock:
-            flat = memory.arena([self._flat.shape], self._flat.dtype)[0]
-            flat[:] = self._flat
             return {
                 "_layout": self._layout,
                 "_loss": self._loss,
                 "_l2": self._l2,
-                "_flat": flat,
+                "_flat": memory.line_copy(self._flat),
                 "_buffers": copy.deepcopy(self._buffers),
                 "_rng": copy.deepcopy(self._rng),
                 "_seed": self._seed,

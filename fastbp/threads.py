@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ContextDecorator
-from typing import Any
 
 from fastbp import checks, threadpools
-from fastbp.kernels.threads import enter_limit, leave_limit
+from fastbp.kernels.threads import Limit
 
 threadpools.register()
 
 
-class thread_limit(ContextDecorator):
+class thread_limit(Limit, ContextDecorator):
     """Limit the threads that fastbp uses inside a `with` block, or inside a decorated function.
 
     The limit is the process's, as those of BLAS libraries are: it also holds for threads that work
@@ -50,13 +49,6 @@ class thread_limit(ContextDecorator):
 
     def __init__(self, n: int | None) -> None:
         self.n = None if n is None else checks.threads(n, name="n")
-
-    def __enter__(self) -> thread_limit:
-        enter_limit(self, self.n or 0)
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        leave_limit(self)
 
     def __repr__(self) -> str:
         return f"thread_limit({self.n})"

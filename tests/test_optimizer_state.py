@@ -177,3 +177,46 @@ def test_read_only_arrays_are_not_written():
     with pytest.raises(bp.ConfigError, match=r"^dense1\.W: is a read-only array"):
         net.load_state_dict(trained().state_dict())
     net.predict(X)  # reads alone
+
+
+@pytest.mark.parametrize("how", ["a state of one's own", "arrays of one's own"])
+@pytest.mark.parametrize(("slot", "value"), [("m", np.nan), ("v", -1.0), ("v", np.inf)])
+def test_arrays_that_a_user_still_holds_are_seen_too(how, slot, value):
+    net = trained()
+    arrays = {name: array.copy() for name, array in net.optimizer_state._arrays.items()}
+    if how == "arrays of one's own":
+        net.optimizer_state.arrays = arrays
+    else:
+        constants = net.optimizer_state.constants
+        net.optimizer_state = OptimizerState("Adam", constants, 2, arrays)
+    net.step(X, Y, ADAM)
+    net.step(X, Y, ADAM)
+    arrays[slot][:] = value
+    before = net.flat.copy()
+    with pytest.raises(bp.OptimizerError, match=rf"^optimizer_state\.arrays\['{slot}'\]: got"):
+        net.step(X, Y, ADAM)
+    np.testing.assert_array_equal(net.flat, before)
+
+
+def test_parameters_frozen_as_a_whole_are_not_written_by_name_either():
+    net = trained()
+    net.flat.flags.writeable = False
+    before = net.flat.copy()
+    for write in (
+        lambda: net.load_state_dict(bp.mlp([3, 2], rng=5).state_dict()),
+        lambda: net.params.__setitem__("dense1.b", np.ones(2)),
+    ):
+        with pytest.raises(bp.ConfigError, match=r"^dense1\.[Wb]: net.flat is a read-only array"):
+            write()
+    np.testing.assert_array_equal(net.flat, before)
+
+
+def test_steps_end_where_no_file_could_keep_their_number(tmp_path):
+    net = trained()
+    net.optimizer_state.steps = 2**62 - 2
+    net.step(X, Y, ADAM)
+    with pytest.raises(bp.OptimizerError, match=r"^optimizer_state\.steps: got .*reset_optimizer"):
+        net.step(X, Y, ADAM)
+    net.save(tmp_path / "net.npz")
+    assert bp.load(tmp_path / "net.npz").optimizer_state.steps == 2**62 - 1
+    assert net.copy().optimizer_state.steps == 2**62 - 1

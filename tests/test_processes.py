@@ -246,3 +246,82 @@ print("fine", min(seen) > 0)
 """
     done = python(LARGE + code)
     assert done.stdout.split() == ["fine", "True"], done.stdout + done.stderr
+
+
+def test_ctrl_c_leaves_no_lock_and_no_limit_behind(python):
+    """Wherever it comes, and though its traceback is kept, as it is in a notebook."""
+    code = """
+from fastbp.kernels.threads import num_threads
+X, y = X[:4], y[:4]
+net, kept, usual = made(), [], num_threads()
+def limited():
+    with bp.thread_limit(1):
+        pass
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+rng = np.random.default_rng(0)
+for call in (lambda: net.predict(X), lambda: net.loss_and_grad(X, y), limited):
+    for turn in range(400):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(2e-5, 4e-4))
+            while True:
+                call()
+        except KeyboardInterrupt as error:
+            kept = error
+        assert net._lock.depth == 0, turn
+        assert num_threads() == usual, turn
+print("fine")
+"""
+    done = python(LARGE + code)
+    assert done.stdout == "fine\n", done.stderr
+
+
+@pytest.mark.parametrize("child", ["returns", "predicts and raises"])
+def test_a_fork_in_a_signal_handler_while_its_thread_waits_for_the_network(python, child):
+    """The child has no queue to wait in, and its network is free for it and its new threads."""
+    if not hasattr(os, "fork"):
+        pytest.skip("the system has no fork")
+    code = f"""
+net, stop, pids, parent = made(), False, [], os.getpid()
+big = np.tile(X, (40, 1))
+def work():
+    while not stop:
+        net.loss_and_grad(big, np.tile(y, 40))
+def fork(*_):
+    if os.getpid() == parent and len(pids) < 6:
+        pid = os.fork()
+        if pid:
+            pids.append(pid)
+            return
+        signal.alarm(20)  # ends a child that hangs
+        if {child == "predicts and raises"}:
+            net.predict(X[:1])
+            raise InterruptedError
+workers = [threading.Thread(target=work) for _ in range(2)]
+for worker in workers:
+    worker.start()
+signal.signal(signal.SIGUSR1, fork)
+def send():
+    while len(pids) < 6:
+        time.sleep(0.02)
+        os.kill(parent, signal.SIGUSR1)
+sender = threading.Thread(target=send)
+sender.start()
+try:
+    while os.getpid() == parent and len(pids) < 6:
+        net.predict(X[:1])
+except InterruptedError:
+    pass
+if os.getpid() != parent:
+    other = threading.Thread(target=lambda: net.step(X, y, bp.SGD(0.1)))
+    other.start()
+    net.predict(X[:1])
+    other.join()
+    os._exit(0 if net._lock.depth == 0 else 3)
+stop = True
+for thread in (*workers, sender):
+    thread.join()
+assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * len(pids)
+print("fine")
+"""
+    done = python(LARGE + code)
+    assert done.stdout == "fine\n", done.stderr

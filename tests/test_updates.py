@@ -265,3 +265,46 @@ def test_an_optimizer_with_an_array_compares_like_any_other():
     assert Table(0.1, [1.0, 2.0]) != Table(0.1, [1.0, 3.0])
     with pytest.raises(bp.OptimizerError, match="the network was trained by Table"):
         net.step(np.eye(3), [0, 1, 1], Table(0.1, [1.0, 3.0]))
+
+
+def test_a_large_eps_does_not_hide_what_overflows_before_it_divides():
+    for lr, eps in ((1e25, 1e20), (1e30, 1e30)):
+        net = bp.mlp([1, 1], loss="squared_error", rng=0)
+        net.flat[:] = 0
+        for _ in range(5):
+            before = state_of(net)
+            try:
+                net.step(
+                    np.full((1, 1), 1e7, "f4"), np.full((1, 1), 1e7, "f4"), bp.Adam(lr, eps=eps)
+                )
+            except bp.NonFiniteError:
+                assert same(state_of(net), before)
+                break
+            assert np.isfinite(net.flat).all()
+
+
+@pytest.mark.parametrize("rows", [8, 128, 200, 600])
+@pytest.mark.parametrize("optimizer", [bp.SGD(1e18), bp.SGD(1e18, momentum=0.9), bp.Adam(1e-3)])
+def test_numbers_whose_squares_are_lost_have_a_bound_too(optimizer, rows):
+    """delta is 1e-19 and x 3e38: their product, times the rate, is more than any float32."""
+    net = bp.mlp([1, 1], loss="squared_error", rng=0)
+    net.flat[:] = 0
+    before = state_of(net)
+    with pytest.raises(bp.NonFiniteError, match="nothing has changed"):
+        net.step(np.full((rows, 1), 3e38, "f4"), np.full((rows, 1), 1e-17, "f4"), optimizer)
+    assert same(state_of(net), before)
+
+
+def test_ctrl_c_in_the_comparison_of_two_optimizers_is_not_swallowed():
+    class Interrupts:
+        def __eq__(self, other):
+            raise KeyboardInterrupt
+
+        __hash__ = object.__hash__
+
+    net, X, y = bp.mlp([3, 2], rng=0), np.eye(3, dtype="f4"), np.array([0, 1, 1])
+    one, other = Table(0.1, [1.0]), Table(0.1, [1.0])
+    one.__dict__["table"], other.__dict__["table"] = Interrupts(), Interrupts()
+    net.step(X, y, one)
+    with pytest.raises(KeyboardInterrupt):
+        net.step(X, y, other)

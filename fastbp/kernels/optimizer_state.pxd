@@ -3,6 +3,8 @@ from libc.stdint cimport int64_t
 from fastbp.kernels.product cimport dense_type, update_rule
 from fastbp.kernels.updates cimport slot_bounds
 
+cdef int64_t MOST_STEPS  # with room to count on
+
 cdef class OptimizerState:
     cdef public object name, constants
     cdef readonly object _arrays  # the same arrays, for those who do not write

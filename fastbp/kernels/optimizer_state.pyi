@@ -4,7 +4,7 @@ from typing import Any
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
-MOST_STEPS: int
+__pyx_capi__: dict[str, object]  # the C side, for cimport
 
 @disjoint_base
 class OptimizerState:
@@ -30,6 +30,9 @@ class OptimizerState:
         arrays: Mapping[str, NDArray[Any]] | None = None,
     ) -> None: ...
 
+def owned(
+    name: str, constants: dict[str, Any], steps: int, arrays: dict[str, NDArray[Any]]
+) -> OptimizerState: ...
 def restored(
     name: str, constants: dict[str, Any], steps: int, arrays: dict[str, NDArray[Any]]
 ) -> OptimizerState: ...

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from fastbp.errors import OptimizerError
-from fastbp.memory import aligned
+from fastbp.memory import line_copy
 
 from fastbp.kernels.product cimport RULE_ADAM, dense_type, update_rule
 
 cnp.import_array()
 
-MOST_STEPS = 2**62  # with room to count on
+cdef int64_t MOST_STEPS = 2**62
 
 
 cdef class OptimizerState:
@@ -72,6 +72,7 @@ cdef class OptimizerState:
                 raise OptimizerError(
                     f"optimizer_state.arrays: got {name!r}: {array!r}; wanted names of arrays")
         self._arrays = dict(value)
+        self.handed_out = True
         self.forget_bounds()
 
     @property
@@ -107,6 +108,23 @@ cdef class OptimizerState:
         return restored, (self.name, self.constants, self._steps, self._arrays)
 
 
+def owned(name, constants, steps, arrays):
+    """A state whose arrays nobody else has.
+
+    Parameters
+    ----------
+    name, constants, steps, arrays
+        As :class:`OptimizerState` has them.
+
+    Returns
+    -------
+    OptimizerState
+    """
+    cdef OptimizerState state = OptimizerState(name, constants, steps, arrays)
+    state.handed_out = False
+    return state
+
+
 def restored(name, constants, steps, arrays):
     """A state from a file or a copy, its arrays on cache lines.
 
@@ -119,4 +137,4 @@ def restored(name, constants, steps, arrays):
     -------
     OptimizerState
     """
-    return OptimizerState(name, constants, steps, dict(zip(arrays, map(aligned, arrays.values()))))
+    return owned(name, constants, steps, dict(zip(arrays, map(line_copy, arrays.values()))))

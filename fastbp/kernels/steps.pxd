@@ -16,6 +16,7 @@ cdef class Steps:
     cdef public Plan _plan
     cdef public Turn _lock
     cdef public double _l2
+    cdef public int _most_threads  # that a call asks for, 0: as many as the limit allows
     cdef public uint64_t _seed
     cdef Targets kind
     # What the last step was made with

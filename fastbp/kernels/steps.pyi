@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,12 @@ from fastbp.kernels.optimizer_state import OptimizerState
 from fastbp.kernels.plan import Plan
 from fastbp.kernels.turn import Turn
 
+@final
+class Using:
+    def __new__(cls, network: Steps, most: int) -> Self: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
+
 @disjoint_base
 class Steps:
     optimizer_state: OptimizerState | None
@@ -15,6 +21,7 @@ class Steps:
     _plan: Plan | None
     _lock: Turn
     _l2: float
+    _most_threads: int
     _seed: int
 
     def _settle(self, targets: str | None) -> None: ...

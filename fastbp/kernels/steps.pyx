@@ -5,6 +5,7 @@ a list, a label out of range), nothing is done here, and the careful way, in Pyt
 says what is wrong.
 """
 
+cimport cython
 cimport numpy as cnp
 from libc.math cimport INFINITY, NAN, isfinite
 from libc.stdint cimport int64_t
@@ -13,14 +14,14 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import numpy as np
 
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, OptimizerError
 from fastbp.kernels import failures
 from fastbp.kernels.modes import kept_mode
 from fastbp.memory import with_copies
 
 from fastbp.kernels.chain cimport Pass
 from fastbp.kernels.host cimport pointer
-from fastbp.kernels.optimizer_state cimport OptimizerState
+from fastbp.kernels.optimizer_state cimport MOST_STEPS, OptimizerState
 from fastbp.kernels.plan cimport start_pass
 from fastbp.kernels.update cimport count_step, make_rule
 from fastbp.plugin cimport FASTBP_CLASSES, FASTBP_OK, FASTBP_VALUES
@@ -48,6 +49,28 @@ cdef extern from *:
 # Multiply-adds of a step below which letting go of Python's lock would cost more than it gives, and
 # below which it is kept if there is no other thread to give it to: some 50 us.
 cdef int64_t SMALL = 100_000, MIDDLING = 1_000_000
+
+
+@cython.final
+cdef class Using:
+    """A network for one thread of Python, and how many of fastbp's its plan may use meanwhile.
+
+    Compiled, so that Ctrl-C comes before the lock is taken or when it is sure to be let go.
+    """
+
+    cdef Steps network
+    cdef int most, before
+
+    def __cinit__(self, Steps network, int most):
+        self.network, self.most = network, most
+
+    def __enter__(self):
+        self.network._lock.take()
+        self.before, self.network._most_threads = self.network._most_threads, self.most
+
+    def __exit__(self, *error):
+        self.network._most_threads = self.before
+        self.network._lock.leave()
 
 
 cdef class Steps:
@@ -151,6 +174,10 @@ cdef class Steps:
         cdef update_rule made
         cdef double l2 = self._l2
         cdef int code
+        if state._steps + 1 >= MOST_STEPS:
+            raise OptimizerError(
+                f"optimizer_state.steps: got {state._steps}; wanted room for one more; "
+                "net.reset_optimizer() begins anew")
         rule = optimizer.rule_for(self._flat.dtype)
         slots = tuple(optimizer.slots)
         slot_arrays = list(map(state._arrays.get, slots))
@@ -227,7 +254,7 @@ cdef class Steps:
         plan = self._plan
         if (plan is None or self.optimizer is None or self._lock.depth != depth or not plan.in_c
                 or plan._theta is not self._flat or self.bound_flat is not self._flat
-                or self.optimizer_state is not self.state
+                or self.optimizer_state is not self.state or self.state._steps >= MOST_STEPS // 2
                 or plan._dy is None or plan.flat is None):
             return False
         arrays = self.state._arrays
@@ -390,7 +417,7 @@ cdef bint keeps_lock(int64_t work) noexcept:
         PyInterpreterState_ThreadHead(PyInterpreterState_Get())) == NULL)
 
 
-cdef bint alike(one, other) noexcept:
+cdef bint alike(one, other) except -1:
     # Whether two optimizers are equal, for all that is known without asking their arrays.
     try:
         return type(one) is type(other) and one.__dict__ == other.__dict__

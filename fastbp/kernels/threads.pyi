@@ -1,7 +1,9 @@
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 __pyx_capi__: dict[str, object]  # the C side, for cimport
 
@@ -19,3 +21,9 @@ def run_parts(
     rounds: int = 1,
     learn: bool = False,
 ) -> NDArray[np.int64]: ...
+
+@disjoint_base
+class Limit:
+    n: int | None
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc: object) -> None: ...

@@ -149,6 +149,34 @@ def leave_limit(owner):
         outside[i] = before
 
 
+cdef class Limit:
+    """A limit for a `with` block. Compiled, so that Ctrl-C cannot come between it and the block.
+
+    Attributes
+    ----------
+    n : int or None
+        0 and None lift the limits around the block.
+
+    Examples
+    --------
+    >>> from fastbp.kernels.threads import Limit, num_threads
+    >>> limit = Limit()
+    >>> limit.n = 3
+    >>> with limit:
+    ...     num_threads()
+    3
+    """
+
+    cdef public object n
+
+    def __enter__(self):
+        enter_limit(self, self.n or 0)
+        return self
+
+    def __exit__(self, *exc):
+        leave_limit(self)
+
+
 # A look at the pool from Python, for tests and measurements
 
 cdef struct Look:

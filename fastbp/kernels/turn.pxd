@@ -5,6 +5,7 @@ from libc.stdint cimport uint64_t
 cdef struct Waiter:  # on the stack of the thread that waits
     PyThread_type_lock gate
     uint64_t thread
+    int forks
     Waiter* behind
 
 

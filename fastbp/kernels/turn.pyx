@@ -98,7 +98,8 @@ cdef class Turn:
     cdef bint wait(self, uint64_t me) except -1:
         # Until it is handed over; Ctrl-C ends that.
         cdef Waiter own
-        own.thread, own.behind, own.gate = me, NULL, PyThread_allocate_lock()
+        own.thread, own.behind, own.forks = me, NULL, forks
+        own.gate = PyThread_allocate_lock()
         if own.gate == NULL:
             raise MemoryError("no room for a lock")
         PyThread_acquire_lock(own.gate, NOWAIT_LOCK)
@@ -113,6 +114,8 @@ cdef class Turn:
                     if PyThread_acquire_lock_timed(own.gate, -1, 1) == PY_LOCK_ACQUIRED:
                         break
                 PyErr_CheckSignals()
+                if own.forks != forks:  # a handler did, and this is the child: there is no queue
+                    return self.take()
         except BaseException:
             self.give_up(&own)
             raise
@@ -125,6 +128,8 @@ cdef class Turn:
         # Leave the queue, or what was handed over meanwhile.
         cdef Waiter* before = NULL
         cdef Waiter* one = self.first
+        if own.forks != forks:
+            return
         while one != NULL and one != own:
             before, one = one, one.behind
         if one == NULL:

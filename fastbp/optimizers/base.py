@@ -10,6 +10,7 @@ from fastbp import checks, memory
 from fastbp.checks import Array
 from fastbp.errors import FastbpError, OptimizerError
 from fastbp.kernels.optimizer_state import OptimizerState as OptimizerState
+from fastbp.kernels.optimizer_state import owned
 from fastbp.parts import Part, equal
 
 
@@ -73,7 +74,7 @@ class Optimizer(Part):
                 raise OptimizerError(f"optimizer: got {key} {value}, which overflows {theta.dtype}")
         if state is None:
             arrays = {slot: memory.zeros(theta.size, theta.dtype) for slot in self.slots}
-            return OptimizerState(name, self.constants(), 0, arrays)
+            return owned(name, self.constants(), 0, arrays)
         if not isinstance(state, OptimizerState):
             raise OptimizerError(
                 f"optimizer_state: got {state!r}; wanted an OptimizerState or None"

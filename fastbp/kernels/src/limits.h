@@ -34,7 +34,7 @@ static inline double limit_of_d(const update_rule *rule, int type, const slot_bo
             return -1;
         push -= slots->m; /* rate (d + keep_m (keep_m m + d)) */
     } else if (rule->kind == RULE_ADAM) {
-        push *= type ? eps : (float)eps; /* rate m / (grow sqrt(v) + eps) */
+        push *= eps > 1 ? 1 : type ? eps : (float)eps; /* rate m, / (grow sqrt(v) + eps) */
         if (!(slots->m <= push && slots->m <= LARGE[type] && slots->v <= LARGE[type]))
             return -1;
     }

@@ -90,7 +90,7 @@ static double IN(largest)(int64_t n, const void *x_) {
 }
 
 /* At least max |x_i|, but for rounding, and sooner known: the root of Σ x_i², or max |x_i| of few
- * numbers, and where that is not finite. */
+ * numbers, and where that is not finite, or so small that squares are lost in it. */
 static double IN(bound)(int64_t n, const void *x_) {
     enum { AT_ONCE = 8 }; /* registers that do not wait for each other */
     const real *x = x_;
@@ -114,7 +114,8 @@ static double IN(bound)(int64_t n, const void *x_) {
         sum[v] += sum[v + 4];
     IN(sums_of_4)(sum, &part);
     double square = (double)part[0] + part[1] + part[2] + part[3];
-    return isfinite(square) ? sqrt(square) : IN(largest)(n, x);
+    const double least = 64 * (sizeof *x == 8 ? DBL_MIN : FLT_MIN);
+    return isfinite(square) && square > least ? sqrt(square) : IN(largest)(n, x);
 }
 
 static double IN(squares)(int64_t n, const void *x_) {
