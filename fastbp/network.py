@@ -16,6 +16,7 @@ from fastbp.checks import Array
 from fastbp.errors import ConfigError, FastbpError, PluginCallError, PluginError, ShapeError
 from fastbp.gradients import Gradients
 from fastbp.inference import Inference
+from fastbp.kernels.modes import kept_mode
 from fastbp.kernels.plan import Plan
 from fastbp.layers import Dense, Layer
 from fastbp.layout import Layout
@@ -416,7 +417,8 @@ class Network(Inference):
         with self._lock:  # `_turn`, but for what that asks of memory when the step is made
             before, self._most_threads = self._most_threads, most
             try:
-                return self._make_step(batch, scale, optimizer)
+                with kept_mode():  # an optimizer may be anybody's
+                    return self._make_step(batch, scale, optimizer)
             finally:
                 self._most_threads = before
 

@@ -12,6 +12,7 @@ import numpy as np
 from fastbp import checkpoint, checks, memory, plugins
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
+from fastbp.kernels.modes import kept_mode
 from fastbp.kernels.plan import Plan
 from fastbp.kernels.steps import Steps
 from fastbp.layers import Layer
@@ -153,7 +154,8 @@ class Parameters(Steps):
         Named("net", {"flat": self._flat})["flat"] = value  # also where `net.flat -= ...` ends
 
     def __repr__(self) -> str:
-        shown = [repr(self.n_in), repr(list(self.layers)), f"loss={self._loss!r}"]
+        with kept_mode():  # parts may have a config or a repr of their own
+            shown = [repr(self.n_in), repr(list(self.layers)), f"loss={self._loss!r}"]
         shown.append(f"dtype={self.dtype.name!r}")
         if self._l2:
             shown.append(f"l2={self._l2!r}")

@@ -16,6 +16,7 @@ from fastbp import checks, memory, plugins
 from fastbp.batch import Batch, generator
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, FastbpError, NonFiniteError
+from fastbp.kernels.modes import kept_mode
 from fastbp.optimizers import Optimizer
 from fastbp.progress import progress_bar
 
@@ -73,8 +74,10 @@ def fit(
     threads: int | None,
 ) -> History:
     """See :meth:`fastbp.Network.fit`."""
-    check_optimizer(optimizer).state_for(network.flat, network.optimizer_state)
-    optimizer.rule_for(network.dtype)
+    check_optimizer(optimizer)
+    with kept_mode():
+        optimizer.state_for(network.flat, network.optimizer_state)
+        optimizer.rule_for(network.dtype)
     epochs = checks.integer("epochs", epochs, low=1)
     batch_size = checks.integer("batch_size", batch_size, low=1)
     checks.boolean("shuffle", shuffle)

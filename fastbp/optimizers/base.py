@@ -10,6 +10,7 @@ import numpy as np
 from fastbp import checks, memory
 from fastbp.checks import Array
 from fastbp.errors import FastbpError, OptimizerError
+from fastbp.kernels.modes import kept_mode
 from fastbp.kernels.optimizer_state import OptimizerState as OptimizerState
 from fastbp.parts import Part, equal
 
@@ -50,7 +51,8 @@ class Optimizer(Part):
         """
         for cls in type(self).__mro__:
             if "rule" in vars(cls):
-                rule = self.rule()
+                with kept_mode():
+                    rule = self.rule()
                 return None if rule is None else _checked(rule, self._slots(), dtype)
             if "update" in vars(cls):
                 return None
@@ -69,19 +71,21 @@ class Optimizer(Part):
             The state is another optimizer's, or one with other constants.
         """
         name = type(self).__name__
-        for key, value in self.config().items():
+        with kept_mode():
+            config, constants = self.config(), self.constants()
+        for key, value in config.items():
             if isinstance(value, float) and abs(value) > float(np.finfo(theta.dtype).max):
                 raise OptimizerError(f"optimizer: got {key} {value}, which overflows {theta.dtype}")
         if state is None:
             arrays = {slot: memory.zeros(theta.size, theta.dtype) for slot in self._slots()}
-            return OptimizerState(name, self.constants(), 0, arrays)
+            return OptimizerState(name, constants, 0, arrays)
         if not isinstance(state, OptimizerState):
             raise OptimizerError(
                 f"optimizer_state: got {state!r}; wanted an OptimizerState or None"
             )
-        if state.name != name or not equal(state.constants, self.constants()):
+        if state.name != name or not equal(state.constants, constants):
             raise OptimizerError(
-                f"optimizer: got {name} with {self.constants()}; the network was trained by "
+                f"optimizer: got {name} with {constants}; the network was trained by "
                 f"{state.name} with {state.constants}; net.reset_optimizer() forgets that"
             )
         self.check_state(theta, state)
@@ -117,7 +121,8 @@ class Optimizer(Part):
 
     def _slots(self) -> tuple[str, ...]:
         """:attr:`slots`, checked."""
-        slots: Any = self.slots  # anybody's
+        with kept_mode():
+            slots: Any = self.slots  # anybody's
         names = isinstance(slots, tuple | list) and all(isinstance(slot, str) for slot in slots)
         if not names or len(set(slots)) < len(slots):
             raise OptimizerError(
