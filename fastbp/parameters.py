@@ -144,6 +144,13 @@ class Parameters(Steps):
         """Writable arrays that layers keep beside the parameters, by name."""
         return self._buffer_views
 
+    @buffers.setter
+    def buffers(self, value: Any) -> None:
+        raise ConfigError(
+            f"net.buffers: got a {type(value).__name__} in its place; wanted its arrays written: "
+            "net.buffers[name] = array, or net.load_state_dict(...) for all of them"
+        )
+
     @property
     def flat(self) -> Array:
         """All parameters as one vector, zero-copy; assigning to it writes into it."""
