@@ -137,7 +137,7 @@ def fit(
                     history.val_loss.append(loss)
                     if accuracy is not None:
                         history.val_accuracy.append(accuracy)
-                if any([_is_true(callback(network, history)) for callback in callbacks]):
+                if any([_says_stop(callback, network, history) for callback in callbacks]):
                     break
     return history
 
@@ -176,8 +176,12 @@ def evaluate(
     return value, float(right * batch.scale("mean"))
 
 
-def _is_true(said: Any) -> bool:
-    """Whether a callback said stop: only a True does, not the count that `file.write` returns."""
+def _says_stop(callback: Callback, network: Network, history: History) -> bool:
+    """Whether a callback says stop: only a True does, not the count that `file.write` returns."""
+    try:
+        said = callback(network, history)
+    finally:
+        network.history = history  # the callback may have called fit
     return isinstance(said, bool | np.bool_) and bool(said)
 
 
