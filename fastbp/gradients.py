@@ -121,7 +121,7 @@ class Gradients:
         scale: float,
         value: float | None,
         input_gradient: Array | None,
-        decay: Array | None,
+        decay: dict[str, Array],
         kept: Array | None,
         batch: int,
     ) -> None:
@@ -129,7 +129,7 @@ class Gradients:
         self._layout, self._loss, self._targets, self._value = layout, loss, targets, value
         self._row_scale, self._kept, self._batch = row_scale, kept, batch
         self._flat = plan.flat  # holds the gradients of the layers that are not affine already
-        self._decay = decay  # 2 λ θ at the time of the pass, when l2 is not 0
+        self._decay = decay  # 2 λ W_k by name at the time of the pass, when l2 is not 0
         self._y, self._dy = [x, *plan.y], [input_gradient, *plan.dy]  # by layer boundary
         self._cache: dict[str, Array] = {}
         self._views: dict[str, Array] = {}
@@ -316,8 +316,9 @@ class Gradients:
         affine = self._layout.layers[slot.layer].affine
         if affine and slot.key == "W":
             outer_sum(delta, h, out=view)  # E8
-            if self._decay is not None:
-                view += self._decay[slot.start : slot.stop].reshape(slot.shape)
+            if name in self._decay:
+                with np.errstate(all="ignore"):
+                    view += self._decay[name]
         elif affine:
             bias_sum(delta, out=view)  # E9
         return view

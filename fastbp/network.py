@@ -16,6 +16,7 @@ from fastbp.checks import Array
 from fastbp.errors import ConfigError, FastbpError, PluginCallError, PluginError, ShapeError
 from fastbp.gradients import Gradients
 from fastbp.inference import Inference
+from fastbp.kernels.modes import kept_mode
 from fastbp.kernels.plan import Plan
 from fastbp.layers import Dense, Layer
 from fastbp.layout import Layout
@@ -158,7 +159,7 @@ class Network(Inference):
             return Gradients(
                 self._layout, self._loss, plan, x=batch.x, targets=batch.targets,
                 row_scale=row_scale, scale=scale, value=value + self._penalty(), input_gradient=dx,
-                decay=self._flat * self.dtype.type(2 * self._l2) if self._l2 else None,
+                decay=self._decay(),
                 kept=batch.kept, batch=batch.size,
             )  # fmt: skip
 
@@ -207,7 +208,7 @@ class Network(Inference):
             plan.backward(x, dx, factors_only=True)
         return Gradients(
             self._layout, self._loss, plan, x=x, targets=None, row_scale=1.0, scale=1.0,
-            value=None, input_gradient=dx, decay=None, kept=None, batch=len(x),
+            value=None, input_gradient=dx, decay={}, kept=None, batch=len(x),
         )  # fmt: skip
 
     def loss_and_grad(
@@ -396,6 +397,14 @@ class Network(Inference):
         wanted = checks.boolean("input_gradient", input_gradient)
         return plan, np.empty((rows, self.n_in), self.dtype) if wanted else None
 
+    def _decay(self) -> dict[str, Array]:
+        """2 λ W_k by name, of the weights as they are now."""
+        if not self._l2:
+            return {}
+        names = [f"{self._layout.names[position]}.W" for position in self._layout.affine]
+        with np.errstate(all="ignore"):  # infinite where it overflows, as in loss_and_grad
+            return {name: self.params[name] * self.dtype.type(2 * self._l2) for name in names}
+
     def _step_carefully(
         self,
         X: Any,
@@ -412,7 +421,7 @@ class Network(Inference):
     def _update(
         self, batch: Batch, scale: float, optimizer: Optimizer, threads: int | None = None
     ) -> float:
-        with self._turn(threads):
+        with self._turn(threads), kept_mode():  # an optimizer may be anybody's
             return self._make_step(batch, scale, optimizer)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from fastbp import checkpoint, checks, memory, plugins
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
+from fastbp.kernels.modes import kept_mode
 from fastbp.kernels.plan import Plan
 from fastbp.kernels.steps import Steps, Using
 from fastbp.layers import Layer
@@ -135,6 +136,13 @@ class Parameters(Steps):
         """Writable arrays that layers keep beside the parameters, by name."""
         return self._buffer_views
 
+    @buffers.setter
+    def buffers(self, value: Any) -> None:
+        raise ConfigError(
+            f"net.buffers: got a {type(value).__name__} in its place; wanted its arrays written: "
+            "net.buffers[name] = array, or net.load_state_dict(...) for all of them"
+        )
+
     @property
     def flat(self) -> Array:
         """All parameters as one vector, zero-copy; assigning to it writes into it."""
@@ -145,7 +153,8 @@ class Parameters(Steps):
         Named("net", {"flat": self._flat})["flat"] = value  # also where `net.flat -= ...` ends
 
     def __repr__(self) -> str:
-        shown = [repr(self.n_in), repr(list(self.layers)), f"loss={self._loss!r}"]
+        with kept_mode():  # parts may have a config or a repr of their own
+            shown = [repr(self.n_in), repr(list(self.layers)), f"loss={self._loss!r}"]
         shown.append(f"dtype={self.dtype.name!r}")
         if self._l2:
             shown.append(f"l2={self._l2!r}")

@@ -53,7 +53,7 @@ class Part(metaclass=_Frozen):
             default = signature[name].default
             if default is inspect.Parameter.empty:
                 shown.append(repr(value))
-            elif value != default:
+            elif not equal(value, default):
                 shown.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -77,15 +77,38 @@ class Part(metaclass=_Frozen):
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Whether two configurations are equal, arrays in them too, which compare entry by entry."""
+    """Whether two configurations are equal, arrays in them too, which compare entry by entry.
+
+    An object is equal to itself and NaN to NaN: else nothing that holds one would be equal to what
+    it was.
+    """
+    if one is other:
+        return True
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple) and type(one) is type(other):
         pairs = zip(one, other, strict=False)
         return len(one) == len(other) and all(equal(*pair) for pair in pairs)
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return np.array_equal(one, other)
+        return _equal_arrays(one, other)
+    if isinstance(one, float | np.floating) and isinstance(other, float | np.floating):
+        return bool(one == other or (one != one and other != other))
+    if isinstance(one, list | tuple) != isinstance(other, list | tuple):
+        return False  # and a number of NumPy's would compare with each entry
     return bool(one == other)
+
+
+def _equal_arrays(one: Any, other: Any) -> bool:
+    try:
+        one, other = np.asarray(one), np.asarray(other)
+    except ValueError:  # rows of different lengths are no array
+        return False
+    if one.shape != other.shape:
+        return False
+    if "O" in (one.dtype.kind, other.dtype.kind):
+        return all(map(equal, one.flat, other.flat))
+    inexact = one.dtype.kind in "fc" and other.dtype.kind in "fc"
+    return np.array_equal(one, other, equal_nan=inexact)
 
 
 @functools.cache

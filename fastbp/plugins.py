@@ -8,7 +8,6 @@ points in pyproject.toml, and answer first, so that they cost no look at what is
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import errno
 import functools
@@ -346,21 +345,28 @@ def same(one: str, other: str) -> bool:
     return _plain(one) == _plain(other)
 
 
-@contextlib.contextmanager
-def blamed(part: Part, function: str) -> Iterator[None]:
+class blamed:
     """Give a failure of a part's function the part's name.
 
-    fastbp's own errors, which are about what the caller handed over, pass as they are. The thread
-    keeps its floating-point mode.
+    fastbp's own errors, which are about what the caller handed over, pass as they are; so do Ctrl-C
+    and whatever else is no failure, but for SystemExit: a part does not end its user's program. The
+    thread keeps its floating-point mode.
     """
-    try:
-        with kept_mode():
-            yield
-    except (FastbpError, MemoryError, KeyboardInterrupt):
-        raise
-    except BaseException as exc:
+
+    def __init__(self, part: Part, function: str) -> None:
+        self._part, self._function, self._mode = part, function, kept_mode()
+
+    def __enter__(self) -> None:
+        self._mode.__enter__()
+
+    def __exit__(self, kind: Any, exc: BaseException | None, trace: Any) -> None:
+        self._mode.__exit__()
+        if not isinstance(exc, Exception | SystemExit) or isinstance(
+            exc, FastbpError | MemoryError
+        ):
+            return
         raise PluginCallError(
-            f"{label(part)}: {function} failed ({type(exc).__name__}: {exc})"
+            f"{label(self._part)}: {self._function} failed ({type(exc).__name__}: {exc})"
         ) from exc
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from fastbp import plugins
 from fastbp.errors import ConfigError, PluginError, UnknownNameError
+from fastbp.kernels.modes import kept_mode
 from fastbp.layers import Layer
 from fastbp.losses import Loss
 
@@ -28,8 +29,9 @@ def describe(kind: str, part: Layer | Loss) -> dict[str, Any]:
             "nor at the top level of a module, so a file cannot name it"
         )
     try:
-        config = json.loads(json.dumps(part.config()))
-        equal = bool(type(part)(**config) == part)
+        with kept_mode():
+            config = json.loads(json.dumps(part.config()))
+            equal = bool(type(part)(**config) == part)
     except MemoryError:
         raise
     except Exception as exc:
@@ -113,7 +115,8 @@ def rebuild(kind: str, stored: Any, base: type[Any], parts: Mapping[str, Any]) -
             f"{stored['contract']!r:.{LONGEST}}"
         )
     try:
-        return cls(**config)
+        with kept_mode():
+            return cls(**config)
     except MemoryError:
         raise
     except Exception as exc:

@@ -16,6 +16,7 @@ from fastbp import checks, memory, plugins
 from fastbp.batch import Batch, generator
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, FastbpError, NonFiniteError
+from fastbp.kernels.modes import kept_mode
 from fastbp.optimizers import Optimizer
 from fastbp.progress import progress_bar
 
@@ -73,8 +74,10 @@ def fit(
     threads: int | None,
 ) -> History:
     """See :meth:`fastbp.Network.fit`."""
-    check_optimizer(optimizer).state_for(network.flat, network.optimizer_state)
-    optimizer.rule_for(network.dtype)
+    check_optimizer(optimizer)
+    with kept_mode():
+        optimizer.state_for(network.flat, network.optimizer_state)
+        optimizer.rule_for(network.dtype)
     epochs = checks.integer("epochs", epochs, low=1)
     batch_size = checks.integer("batch_size", batch_size, low=1)
     checks.boolean("shuffle", shuffle)
@@ -134,7 +137,7 @@ def fit(
                     history.val_loss.append(loss)
                     if accuracy is not None:
                         history.val_accuracy.append(accuracy)
-                if any([_is_true(callback(network, history)) for callback in callbacks]):
+                if any([_says_stop(callback, network, history) for callback in callbacks]):
                     break
     return history
 
@@ -173,8 +176,12 @@ def evaluate(
     return value, float(right * batch.scale("mean"))
 
 
-def _is_true(said: Any) -> bool:
-    """Whether a callback said stop: only a True does, not the count that `file.write` returns."""
+def _says_stop(callback: Callback, network: Network, history: History) -> bool:
+    """Whether a callback says stop: only a True does, not the count that `file.write` returns."""
+    try:
+        said = callback(network, history)
+    finally:
+        network.history = history  # the callback may have called fit
     return isinstance(said, bool | np.bool_) and bool(said)
 
 

@@ -499,3 +499,133 @@ def test_an_update_in_python_leaves_the_mode_as_it_was(mode):
     now = whole(mode)
     mode.back(before[0])
     assert now == before
+
+
+class LeakyOptimizer(bp.SGD):
+    """Momentum by a rule or, with `python`, by its update; changes the mode where it is asked."""
+
+    def __init__(self, where, python=False):
+        super().__init__(0.1, momentum=0.9)
+        self.where, self.python = where, python
+
+    def leak(self, where):
+        if where == self.where:
+            LIBRARY[0].leak()
+
+    @property
+    def slots(self):
+        self.leak("slots")
+        return super().slots
+
+    def config(self):
+        self.leak("config")
+        return super().config()
+
+    def constants(self):
+        self.leak("constants")
+        return super().constants()
+
+    def rule(self):
+        self.leak("rule")
+        return None if self.python else super().rule()
+
+    def rule_for(self, dtype):
+        self.leak("rule_for")
+        return super().rule_for(dtype)
+
+    def state_for(self, theta, state):
+        self.leak("state_for")
+        return super().state_for(theta, state)
+
+    def check_state(self, theta, state):
+        self.leak("check_state")
+        super().check_state(theta, state)
+
+    def check_values(self, state):
+        self.leak("check_values")
+        super().check_values(state)
+
+
+ASKED = ["slots", "config", "constants", "rule", "rule_for", "state_for", "check_state"]
+
+
+@pytest.mark.parametrize("where", [*ASKED, "check_values"])
+@pytest.mark.parametrize("python", [False, True])
+def test_an_optimizer_that_changes_the_mode_changes_it_for_itself_alone(mode, where, python):
+    LIBRARY[0], before = mode, whole(mode)
+    net = bp.mlp([3, 2], dtype="float32", rng=0)
+    optimizer, found = LeakyOptimizer(where, python), []
+    for what in ("step", "careful step", "fit"):
+        for _ in range(2):
+            if what == "fit":
+                net.fit(X, Y, optimizer=optimizer, epochs=1, batch_size=3, progress=False)
+            else:
+                given = (X, Y) if what == "step" else (X.tolist(), Y.tolist())
+                net.step(*given, optimizer)
+            net.optimizer_state.arrays["v"] *= 1  # so that its values are looked at again
+            found.append(whole(mode))
+            mode.back(before[0])
+        net.reset_optimizer()
+    assert set(found) == {before}
+
+
+@pytest.mark.parametrize("where", ["slots", "config", "constants", "rule"])
+def test_what_asks_an_optimizer_leaves_the_mode_as_it_was(mode, where):
+    LIBRARY[0], before = mode, whole(mode)
+    optimizer, theta = LeakyOptimizer(where), np.zeros(3, "f4")
+    found = []
+    state = optimizer.state_for(theta, None)
+    for use in (
+        lambda: optimizer.state_for(theta, state),
+        lambda: optimizer.rule_for(theta.dtype),
+        lambda: optimizer.check_state(theta, state),
+    ):
+        mode.back(before[0])
+        use()
+        found.append(whole(mode))
+    mode.back(before[0])
+    assert set(found) == {before}
+
+
+class LeakyConfig(bp.layers.Elementwise):
+    def config(self):
+        LIBRARY[0].leak()
+        return super().config()
+
+
+class LeakyMaking(bp.Tanh):
+    def __init__(self, name=None):
+        super().__init__(name)
+        LIBRARY[0].leak()
+
+
+class LeakyLossConfig(bp.SquaredError):
+    def config(self):
+        LIBRARY[0].leak()
+        return super().config()
+
+
+OWN = {
+    "leaky_config": LeakyConfig,
+    "leaky_making": LeakyMaking,
+    "leaky_loss_config": LeakyLossConfig,
+}
+
+
+@pytest.mark.parametrize("part", OWN.values(), ids=OWN)
+def test_saving_loading_and_showing_leave_the_mode_as_it_was(mode, tmp_path, part):
+    LIBRARY[0], before = mode, whole(mode)
+    layer = bp.Tanh() if part is LeakyLossConfig else part()
+    loss = part() if part is LeakyLossConfig else bp.SquaredError()
+    mode.back(before[0])
+    net = bp.Network(3, [bp.Dense(2), layer], loss=loss, rng=0)
+    found = []
+    for use in (
+        lambda: repr(net),
+        lambda: net.save(tmp_path / "net.npz"),
+        lambda: bp.load(tmp_path / "net.npz", parts=OWN),
+    ):
+        use()
+        found.append(whole(mode))
+        mode.back(before[0])
+    assert found == [before] * 3

@@ -474,3 +474,29 @@ def test_repr_of_an_infinite_gradient():
 
 def test_a_parameter_of_another_layer_has_its_row(g):
     assert "scale1.gamma" in repr(g)
+
+
+@pytest.mark.parametrize("l2", [1e-50, 1e-3, 10.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_l2_touches_weights_alone(dtype, l2):
+    """0 times a masked class's bias of -inf is no number, and no bias has an l2 term."""
+    rows, labels = np.ones((3, 4)), np.array([0, 1, 1])
+    net = bp.Network(4, [bp.Dense(5), bp.Tanh(), bp.Dense(3)], dtype=dtype, rng=0, l2=l2)
+    net.params["dense2.b"][2] = -np.inf
+    g = net.gradients(rows, labels)
+    plain = bp.Network(4, [bp.Dense(5), bp.Tanh(), bp.Dense(3)], dtype=dtype, rng=0)
+    plain.flat = net.flat
+    wanted = plain.gradients(rows, labels)
+    term = np.dtype(dtype).type(2 * l2)
+    for k in (1, 2):
+        np.testing.assert_array_equal(g.b[k], wanted.b[k])
+        np.testing.assert_array_equal(g.W[k], wanted.W[k] + term * net.params[f"dense{k}.W"])
+    np.testing.assert_allclose(g.flat, net.loss_and_grad(rows, labels)[1], rtol=1e-5, atol=1e-7)
+
+
+def test_an_l2_term_that_overflows_is_infinite_without_a_warning():
+    net = bp.Network(1, [bp.Dense(2)], rng=0, l2=10.0)
+    net.flat = np.array([3e38, -3e38, 0, 0])
+    got = net.gradients(np.zeros((1, 1)), [0])
+    np.testing.assert_array_equal(got.W[1], [[np.inf], [-np.inf]])
+    np.testing.assert_array_equal(got.flat, net.loss_and_grad(np.zeros((1, 1)), [0])[1])

@@ -220,3 +220,56 @@ def test_steps_end_where_no_file_could_keep_their_number(tmp_path):
     net.save(tmp_path / "net.npz")
     assert bp.load(tmp_path / "net.npz").optimizer_state.steps == 2**62 - 1
     assert net.copy().optimizer_state.steps == 2**62 - 1
+
+
+def overlaps():
+    """What one array of the state may share memory with, and how a message calls that."""
+    yield "another", lambda net, arrays: arrays["m"], r"optimizer_state\.arrays\['m'\]"
+    yield "a view of another", lambda net, arrays: arrays["m"][:], r"optimizer_state\.arrays\['m'\]"
+    yield "parameters", lambda net, arrays: net.flat, r"net\.flat"
+
+
+@pytest.mark.parametrize(("what", "other", "name"), list(overlaps()))
+def test_arrays_that_share_memory_are_refused(what, other, name):
+    net = trained()
+    arrays = net.optimizer_state.arrays
+    arrays["v"] = other(net, arrays)
+    arrays["m"][:] = np.abs(arrays["m"])
+    before, m = net.flat.copy(), arrays["m"].copy()
+    match = rf"^optimizer_state\.arrays\['v'\]: shares memory with {name}; wanted"
+    for use in (
+        lambda: net.step(X, Y, ADAM),
+        lambda: net.step(X, Y, ADAM, threads=2),
+        lambda: net.fit(X, Y, optimizer=ADAM, progress=False),
+    ):
+        with pytest.raises(bp.OptimizerError, match=match):
+            use()
+    np.testing.assert_array_equal(net.flat, before)
+    np.testing.assert_array_equal(arrays["m"], m)
+    arrays["v"] = np.zeros_like(net.flat)
+    net.step(X, Y, ADAM)
+
+
+def test_parts_of_one_array_that_do_not_overlap_do():
+    net, twin = trained(), trained()
+    whole = np.concatenate([net.optimizer_state.arrays[name] for name in ("m", "v")])
+    m, v = np.split(whole, 2)
+    net.optimizer_state.arrays.update(m=m, v=v)
+    net.step(X, Y, ADAM)
+    twin.step(X, Y, ADAM)
+    np.testing.assert_array_equal(net.flat, twin.flat)
+
+
+def test_an_update_that_leaves_arrays_sharing_memory_is_undone():
+    class Keeps(bp.SGD):
+        def update(self, theta, grad, state):
+            super().update(theta, grad, state)
+            state.arrays["v"] = theta
+
+    net = trained(MOMENTUM)
+    net.reset_optimizer()
+    before = net.flat.copy()
+    with pytest.raises(bp.OptimizerError, match=r"shares memory with net\.flat"):
+        net.step(X, Y, Keeps(0.1, momentum=0.9))
+    np.testing.assert_array_equal(net.flat, before)
+    assert net.optimizer_state is None

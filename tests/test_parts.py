@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 
+import numpy as np
 import pytest
 
 import fastbp as bp
@@ -125,3 +126,87 @@ def test_a_constructor_that_fails_leaves_nothing():
 def test_everything_that_goes_into_a_network_is_a_part():
     for base in (bp.Layer, bp.Loss, bp.Optimizer):
         assert issubclass(base, Part)
+
+
+class Holds(bp.layers.Elementwise):
+    """Somebody's own part, with an argument of any kind."""
+
+    def __init__(self, what=None, name=None):
+        super().__init__(name)
+        self.what = what
+
+
+class HoldsByDefault(Holds):
+    def __init__(self, what=np.array([1.0, 2.0]), name=None):  # noqa: B008  # never written into
+        super().__init__(what, name)
+
+
+def test_a_part_with_an_array_has_a_repr():
+    table = np.array([1.0, 2.0])
+    assert repr(Holds(table)) == "Holds(what=array([1., 2.]))"
+    assert repr(Holds([table, None])) == "Holds(what=[array([1., 2.]), None])"
+    assert repr(HoldsByDefault()) == "HoldsByDefault()"
+    assert repr(HoldsByDefault(table)) == "HoldsByDefault()"
+    assert repr(HoldsByDefault(None)) == "HoldsByDefault(what=None)"
+    assert repr(HoldsByDefault(np.array([1.0, 3.0]))) == "HoldsByDefault(what=array([1., 3.]))"
+    net = bp.Network(2, [bp.Dense(2), Holds(table)], loss="squared_error")
+    assert "Holds(what=array([1., 2.]))" in repr(net)
+
+
+class Never:
+    """Equal to nothing, so only as one and the same object."""
+
+    def __eq__(self, other):
+        return False
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: float("nan"),
+        lambda: np.float32("nan"),
+        lambda: [float("nan"), 1],
+        lambda: {"a": (float("nan"),)},
+        lambda: np.array([1.0, np.nan]),
+        lambda: np.array([float("nan"), None, "a"], dtype=object),
+        lambda: np.array(["a", "b"]),
+        lambda: np.array([complex("nan"), 1j]),
+    ],
+)
+def test_nan_is_equal_to_nan(make):
+    assert Holds(make()) == Holds(make())
+    for other in (
+        1.0,
+        None,
+        [1.0, 1],
+        np.array([1.0, 2.0]),
+        np.array([1.0, np.nan, 3.0]),
+        [[1], 2],
+        {},
+    ):
+        assert Holds(make()) != Holds(other)
+        assert Holds(other) != Holds(make())
+
+
+def test_one_object_is_equal_to_itself():
+    never = Never()
+    assert Holds(never) == Holds(never)
+    assert Holds([never]) == Holds([never])
+    assert Holds(never) != Holds(Never())
+
+
+def test_an_optimizer_with_a_nan_goes_on_with_its_own_state():
+    class Limited(bp.SGD):
+        def __init__(self, lr, limit=None):
+            super().__init__(lr)
+            self.limit = limit
+
+    X, y = np.eye(3), np.array([0, 1, 1])
+    net = bp.mlp([3, 2], rng=0)
+    for _ in range(3):
+        net.step(X, y, Limited(0.1, float("nan")))
+    assert net.optimizer_state.steps == 3
+    with pytest.raises(bp.OptimizerError, match="trained by"):
+        net.step(X, y, Limited(0.1, 1.0))

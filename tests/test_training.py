@@ -857,3 +857,28 @@ def test_errors_in_validation_data_say_so():
         net.fit(X, y, validation_data=(X, [0, 2, 1, 0]))
     with pytest.raises(bp.ConfigError, match=r"^validation_data: got ndarray; wanted \(X, y\)"):
         net.fit(X, y, validation_data=X)
+
+
+@pytest.mark.parametrize("how", ["goes on", "stops", "raises"])
+def test_a_fit_inside_a_callback_leaves_the_outer_history_in_place(how):
+    net, outer, inner, seen = bp.mlp([3, 4, 2], rng=0), [], [], []
+    rows, labels = np.eye(3), np.array([0, 1, 1])
+
+    def fits(net, history):
+        outer.append(history)
+        inner.append(net.fit(rows, labels, epochs=1, progress=False))
+        assert net.history is inner[-1]
+        if how == "raises":
+            raise LookupError
+        return how == "stops"
+
+    def looks(net, history):
+        seen.append(net.history)
+
+    with contextlib.suppress(LookupError):
+        net.fit(rows, labels, epochs=2, callbacks=[fits, looks], progress=False)
+    assert net.history is outer[0]
+    assert len(net.history.loss) == (2 if how == "goes on" else 1)
+    assert all(history is outer[0] for history in [*outer, *seen])
+    assert len(seen) == {"goes on": 2, "stops": 1, "raises": 0}[how]
+    assert [len(history.loss) for history in inner] == [1] * len(outer)

@@ -179,7 +179,7 @@ cdef class Steps:
                 f"optimizer_state.steps: got {state._steps}; wanted room for one more; "
                 "net.reset_optimizer() begins anew")
         rule = optimizer.rule_for(self._flat.dtype)
-        slots = tuple(optimizer.slots)
+        slots = optimizer._slots()
         slot_arrays = list(map(state._arrays.get, slots))
         written = [self._flat, *slot_arrays]
         for arrays in self._views:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from fastbp import checks, memory
 from fastbp.checks import Array
 from fastbp.errors import FastbpError, OptimizerError
+from fastbp.kernels.modes import kept_mode
 from fastbp.kernels.optimizer_state import OptimizerState as OptimizerState
 from fastbp.kernels.optimizer_state import owned
 from fastbp.parts import Part, equal
@@ -50,8 +52,9 @@ class Optimizer(Part):
         """
         for cls in type(self).__mro__:
             if "rule" in vars(cls):
-                rule = self.rule()
-                return None if rule is None else _checked(rule, self.slots, dtype)
+                with kept_mode():
+                    rule = self.rule()
+                return None if rule is None else _checked(rule, self._slots(), dtype)
             if "update" in vars(cls):
                 return None
         return None
@@ -69,19 +72,21 @@ class Optimizer(Part):
             The state is another optimizer's, or one with other constants.
         """
         name = type(self).__name__
-        for key, value in self.config().items():
+        with kept_mode():
+            config, constants = self.config(), self.constants()
+        for key, value in config.items():
             if isinstance(value, float) and abs(value) > float(np.finfo(theta.dtype).max):
                 raise OptimizerError(f"optimizer: got {key} {value}, which overflows {theta.dtype}")
         if state is None:
-            arrays = {slot: memory.zeros(theta.size, theta.dtype) for slot in self.slots}
-            return owned(name, self.constants(), 0, arrays)
+            arrays = {slot: memory.zeros(theta.size, theta.dtype) for slot in self._slots()}
+            return owned(name, constants, 0, arrays)
         if not isinstance(state, OptimizerState):
             raise OptimizerError(
                 f"optimizer_state: got {state!r}; wanted an OptimizerState or None"
             )
-        if state.name != name or not equal(state.constants, self.constants()):
+        if state.name != name or not equal(state.constants, constants):
             raise OptimizerError(
-                f"optimizer: got {name} with {self.constants()}; the network was trained by "
+                f"optimizer: got {name} with {constants}; the network was trained by "
                 f"{state.name} with {state.constants}; net.reset_optimizer() forgets that"
             )
         self.check_state(theta, state)
@@ -90,26 +95,41 @@ class Optimizer(Part):
         return state
 
     def check_state(self, theta: Array, state: OptimizerState) -> None:
-        """Its arrays are those that :attr:`slots` names, each like theta; or OptimizerError."""
-        arrays = state._arrays
-        if arrays.keys() != set(self.slots):
-            raise OptimizerError(
-                f"optimizer_state: got arrays {list(arrays)}; wanted {list(self.slots)}"
-            )
-        for slot in self.slots:
+        """Its arrays are those that :attr:`slots` names, each like theta; or OptimizerError.
+
+        Each has memory of its own: what is written into one is written into no other.
+        """
+        arrays, slots = state._arrays, self._slots()
+        if arrays.keys() != set(slots):
+            raise OptimizerError(f"optimizer_state: got arrays {list(arrays)}; wanted {[*slots]}")
+        others = {"net.flat": theta}
+        for slot in slots:
             where = f"optimizer_state.arrays[{slot!r}]"
             try:
                 checks.operand(where, arrays[slot], theta.shape, theta.dtype, out=True)
+                checks.no_overlap(where, arrays[slot], **others)
             except FastbpError as exc:
                 raise OptimizerError(str(exc)) from exc
+            others[where] = arrays[slot]
 
     def check_values(self, state: OptimizerState) -> None:
         """A step can go on with what the arrays hold; or OptimizerError."""
-        for slot in self.slots:
+        for slot in self._slots():
             try:
                 checks.finite(f"optimizer_state.arrays[{slot!r}]", state._arrays[slot])
             except FastbpError as exc:
                 raise OptimizerError(str(exc)) from exc
+
+    def _slots(self) -> tuple[str, ...]:
+        """:attr:`slots`, checked."""
+        with kept_mode():
+            slots: Any = self.slots  # anybody's
+        names = isinstance(slots, tuple | list) and all(isinstance(slot, str) for slot in slots)
+        if not names or len(set(slots)) < len(slots):
+            raise OptimizerError(
+                f"slots: got {reprlib.repr(slots)}; wanted a tuple of names, none of them twice"
+            )
+        return tuple(slots)
 
 
 # The rules that the plan knows: the constants' names, and how many arrays of state
@@ -127,13 +147,20 @@ def _checked(rule: Any, slots: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[A
     names, arrays = RULES.get(name, ((), 0))
     if not names or len(given) != 1 + len(names):
         known = " or ".join(str((known, *names)) for known, (names, _) in RULES.items())
-        raise OptimizerError(f"rule: got {rule!r}; wanted {known}, without quotes but at the first")
+        raise OptimizerError(
+            f"rule: got {reprlib.repr(rule)}; wanted {known}, without quotes but at the first"
+        )
     if len(slots) != arrays:
         raise OptimizerError(f"slots: got {slots!r} beside the rule {name!r}; wanted {arrays}")
     for key, value in zip(names, given[1:], strict=True):
         high = 1.0 if key in ("momentum", "beta1", "beta2") else float(np.finfo(dtype).max)
+        if isinstance(value, np.ndarray):
+            got = f"an array of shape {value.shape}"
+            raise OptimizerError(f"rule: {key}: got {got}; wanted one value")
         try:
-            if key != "nesterov":
+            if key == "nesterov":
+                checks.boolean(f"rule: {key}", value)
+            else:
                 checks.number(f"rule: {key}", value, high=high)
         except FastbpError as exc:
             raise OptimizerError(str(exc)) from exc

@@ -263,3 +263,10 @@ def test_params_are_not_replaced(net, refuses):
         net, bp.ConfigError, "net.params: got a dict in its place; wanted its arrays written...",
         lambda: setattr(net, "params", {"dense1.W": np.zeros((4, 3))}),
     )  # fmt: skip
+
+
+def test_buffers_are_not_replaced(net, refuses):
+    refuses(
+        net, bp.ConfigError, "net.buffers: got a dict in its place; wanted its arrays written...",
+        lambda: setattr(net, "buffers", {}),
+    )  # fmt: skip

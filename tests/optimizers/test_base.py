@@ -144,3 +144,79 @@ def test_the_base():
     assert OptimizerState("a", {}).arrays is not state.arrays
     with pytest.raises(NotImplementedError, match=r"Optimizer\.update"):
         Optimizer().update(np.ones(1), np.ones(1), state)
+
+
+class Ruled(Optimizer):
+    """Somebody's own, by a rule of fastbp's or by its own update."""
+
+    def __init__(self, names, rule=None):
+        self.lr, self._names, self._rule = 0.1, names, rule
+
+    def config(self):
+        return {}
+
+    @property
+    def slots(self):
+        return self._names
+
+    def rule(self):
+        return self._rule
+
+    def update(self, theta, grad, state):
+        theta -= self.lr * grad
+
+
+def refused(net, optimizer, match):
+    """Step and fit refuse it in a short message and change nothing."""
+    flat, state = net.flat.copy(), net.optimizer_state
+    for use in (
+        lambda: net.step(X, Y, optimizer),
+        lambda: net.fit(X, Y, optimizer=optimizer, epochs=1, progress=False),
+    ):
+        with pytest.raises(bp.OptimizerError, match=match) as error:
+            use()
+        assert len(str(error.value)) < 400
+    np.testing.assert_array_equal(net.flat, flat)
+    assert net.optimizer_state is state
+
+
+@pytest.mark.parametrize(
+    "slots",
+    [None, 5, "m", (1,), ("m", None), ("m", "m"), ["m", "v", "m"], {"m": 1}, iter("m"),
+     np.zeros(900), (np.zeros(900),), ([],)],
+    ids=lambda slots: type(slots).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("rule", [None, ("momentum", 0.1, 0.9, False, 0.0)])
+def test_slots_are_a_tuple_of_distinct_names(slots, rule):
+    match = r"^slots: got (?s:.*); wanted a tuple of names"
+    refused(network(), Ruled(slots, rule), match)
+    trained = network()
+    trained.step(X, Y, Ruled(["m"], rule))  # a list of names does as well
+    refused(trained, Ruled(slots, rule), match)
+
+
+@pytest.mark.parametrize(
+    ("slots", "rule", "what"),
+    [
+        (["v"], ("momentum", 0.1, 0.9, "no", 0.0), "nesterov"),
+        (["v"], ("momentum", 0.1, 0.9, None, 0.0), "nesterov"),
+        (["v"], ("momentum", 0.1, 0.9, 1, 0.0), "nesterov"),
+        (["v"], ("momentum", 0.1, 0.9, np.zeros(2), 0.0), "nesterov"),
+        (["v"], ("momentum", 0.1, np.zeros(2), True, 0.0), "momentum"),
+        ([], ("sgd", np.full(1, 0.1), 0.0), "lr"),
+        ([], ("sgd", "0.1", 0.0), "lr"),
+        ([], ("sgd", 0.1, None), "weight_decay"),
+        (["m", "v"], ("adam", 0.1, 0.9, 0.9, np.full(900, 1e-8), 0.0), "eps"),
+        (["m", "v"], ("adam", 0.1, 0.9, 0.9, "1e-8", 0.0), "eps"),
+    ],
+)
+def test_the_constants_of_a_rule_are_numbers_and_nesterov_is_a_bool(slots, rule, what):
+    refused(network(), Ruled(slots, rule), rf"^rule: {what}: got (?s:.*); wanted")
+
+
+def test_numpys_bool_and_numbers_do_in_a_rule():
+    nets = network(), network()
+    nets[0].step(X, Y, bp.SGD(0.1, momentum=0.5, nesterov=True))
+    rule = ("momentum", np.float64(0.1), np.float32(0.5), np.True_, np.int64(0))
+    nets[1].step(X, Y, Ruled(["v"], rule))
+    np.testing.assert_array_equal(nets[1].flat, nets[0].flat)

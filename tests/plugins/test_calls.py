@@ -1,5 +1,8 @@
 """Python functions that fail while a network runs: who, why, and everything as before the step."""
 
+import asyncio
+import sys
+
 import numpy as np
 import pytest
 
@@ -145,3 +148,43 @@ def test_a_failure_leaves_other_networks_alone(net, order, data, site):
     with pytest.raises(bp.PluginCallError):
         net.step(np.ones((3, 3)), np.ones((3, 2)), bp.SGD(0.1))
     assert other.fit(*data, epochs=3).loss == want
+
+
+class Stopped(bp.SquaredError):
+    """A loss during whose look at the targets something happens."""
+
+    happens = None
+
+    def check_targets(self, y, n_out, dtype, rows=None):
+        if self.happens is not None:
+            raise self.happens
+        return super().check_targets(y, n_out, dtype, rows)
+
+
+@pytest.mark.parametrize("exc", [KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()])
+def test_what_is_no_failure_passes_as_it_is(monkeypatch, exc):
+    net = bp.mlp([2, 1], loss=Stopped(), rng=0)
+    monkeypatch.setattr(Stopped, "happens", exc)
+    with pytest.raises(type(exc)) as raised:
+        net.loss(np.ones((1, 2)), [1.0])
+    assert raised.value is exc
+    assert exc.__cause__ is exc.__context__ is None
+
+
+@pytest.mark.parametrize("exc", [SystemExit(3), SystemExit(), StopIteration(), ValueError("no")])
+def test_a_call_that_fails_or_exits_is_told_of(monkeypatch, exc):
+    net = bp.mlp([2, 1], loss=Stopped(), rng=0)
+    monkeypatch.setattr(Stopped, "happens", exc)
+    with pytest.raises(bp.PluginCallError, match=r"Stopped: check_targets failed \(") as raised:
+        net.loss(np.ones((1, 2)), [1.0])
+    assert raised.value.__cause__ is exc
+    assert f"({type(exc).__name__}: {exc})" in str(raised.value)
+
+
+def test_a_call_that_ctrl_c_cuts_off_between_two_lines_says_nothing_more(monkeypatch):
+    said = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    entered = bp.plugins.blamed(bp.ReLU(), "init")
+    entered.__enter__()
+    del entered  # and nobody came to leave it
+    assert not said
