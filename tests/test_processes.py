@@ -220,10 +220,12 @@ x, optimizer = {rows}, {optimizer}
 net = made()
 if not {first}:
     net.step(x, y, optimizer)
-after = net.copy()
-began = time.perf_counter()
-after.step(x, y, optimizer)
-took = time.perf_counter() - began
+took = 1.0
+for _ in range(5):  # the shortest: this machine may have been busy
+    after = net.copy()
+    began = time.perf_counter()
+    after.step(x, y, optimizer)
+    took = min(took, time.perf_counter() - began)
 def all_of(net):
     state = net.optimizer_state
     arrays = {{}} if state is None else {{n: a.tobytes() for n, a in state.arrays.items()}}
@@ -234,12 +236,12 @@ seen = [0, 0]
 for turn in range(150):
     one = net.copy()
     try:
-        signal.setitimer(signal.ITIMER_REAL, took * (0.02 + (turn % 50) / 40))
+        signal.setitimer(signal.ITIMER_REAL, took * (0.02 + (turn % 50) / 40), 2)
         one.step(x, y, optimizer)
         while True:  # it came too late for the step
             pass
     except KeyboardInterrupt:
-        pass
+        signal.setitimer(signal.ITIMER_REAL, 0)
     assert all_of(one) in whole, turn
     seen[whole.index(all_of(one))] += 1
 print("fine", min(seen) > 0)
@@ -262,10 +264,11 @@ rng = np.random.default_rng(0)
 for call in (lambda: net.predict(X), lambda: net.loss_and_grad(X, y), limited):
     for turn in range(400):
         try:
-            signal.setitimer(signal.ITIMER_REAL, rng.uniform(2e-5, 4e-4))
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(2e-5, 4e-4), 2)
             while True:
                 call()
         except KeyboardInterrupt as error:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             kept = error
         assert net._lock.depth == 0, turn
         assert num_threads() == usual, turn
@@ -281,6 +284,8 @@ def test_a_fork_in_a_signal_handler_while_its_thread_waits_for_the_network(pytho
     if not hasattr(os, "fork"):
         pytest.skip("the system has no fork")
     code = f"""
+class Out(BaseException):  # no failure of a part, in which the handler may run
+    pass
 net, stop, pids, parent = made(), False, [], os.getpid()
 big = np.tile(X, (40, 1))
 def work():
@@ -295,7 +300,7 @@ def fork(*_):
         signal.alarm(20)  # ends a child that hangs
         if {child == "predicts and raises"}:
             net.predict(X[:1])
-            raise InterruptedError
+            raise Out
 workers = [threading.Thread(target=work) for _ in range(2)]
 for worker in workers:
     worker.start()
@@ -311,7 +316,7 @@ try:
     sender.start()
     while os.getpid() == parent and len(pids) < 6:
         net.predict(X[:1])
-except InterruptedError:
+except Out:
     pass
 if os.getpid() != parent:
     other = threading.Thread(target=lambda: net.step(X, y, bp.SGD(0.1)))
