@@ -154,7 +154,8 @@ def read(path: str | os.PathLike[str], parts: Mapping[str, Any] | None = None) -
 
 def _network(file: archive.Archive, parts: Mapping[str, Any]) -> dict[str, Any]:
     header = file.header()
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    known = isinstance(header, dict) and type(header.get("format")) is int  # not true, which is 1
+    if not known or header["format"] != FORMAT:
         found = header.get("format") if isinstance(header, dict) else type(header).__name__
         raise ValueError(f"it is of format {found}; wanted {FORMAT}")
     dtype = np.dtype(checks.choice("dtype", header["dtype"], ("float32", "float64")))

@@ -77,7 +77,7 @@ class Parameters(Steps):
     @contextlib.contextmanager
     def _buffers_kept(self) -> Iterator[None]:
         """Where an error ends it, the buffers are as before."""
-        kept = [(array, array.copy()) for array in self.buffers.values()]
+        kept = memory.with_copies(self.buffers.values())
         try:
             yield
         except BaseException:

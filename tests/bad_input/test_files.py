@@ -143,6 +143,7 @@ MOMENTUM = {"name": "SGD", "constants": {}, "steps": 1, "arrays": ["v"]}
 FLAT = "flat: got {}; wanted {}"
 FORGED = {
     "format 2": ({"header": {"format": 2}}, "ValueError: it is of format 2; wanted 1"),
+    "format true": ({"header": {"format": True}}, "ValueError: it is of format True; wanted 1"),
     "huge n_in": ({"header": {"n_in": 10**12}}, FLAT.format("shape (31,)", "(4000000000019,)")),
     "n_in of 400 digits": (
         {"header": {"n_in": 10**400}},
