@@ -28,6 +28,7 @@ from fastbp.errors import PluginCallError as PluginCallError
 from fastbp.errors import PluginError as PluginError
 from fastbp.errors import ShapeError as ShapeError
 from fastbp.errors import UnknownNameError as UnknownNameError
+from fastbp.explain import Explanation as Explanation
 from fastbp.gradients import Gradients as Gradients
 from fastbp.layers import Dense as Dense
 from fastbp.layers import Layer as Layer
@@ -59,6 +60,7 @@ __all__ = [
     "ConfigError",
     "Dense",
     "DtypeError",
+    "Explanation",
     "FastbpError",
     "Gradients",
     "History",

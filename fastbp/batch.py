@@ -127,6 +127,11 @@ class Batch:
         whole[self.kept] = weighted
         return whole
 
+    def astype(self, dtype: np.dtype[Any]) -> Batch:
+        """The same numbers in another float type; classes stay as they are."""
+        targets = self.targets if self.targets.dtype.kind == "i" else self.targets.astype(dtype)
+        return Batch(self.x.astype(dtype), targets, self.weight, self.kept, self.size)
+
     def take(self, order: Array, x: Array) -> Batch:
         """The rows in `order`; x is filled with theirs."""
         np.take(self.x, order, axis=0, out=x, mode="clip")  # "raise" would copy through a buffer

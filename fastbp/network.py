@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbp import checkpoint, checks, plugins
+from fastbp import explain as explaining  # `explain` is a method's name
 from fastbp import training as trainer  # `training` is an argument's name
 from fastbp.batch import Batch, generator
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, FastbpError, PluginCallError, PluginError, ShapeError
+from fastbp.explain import Explanation
 from fastbp.gradients import Gradients
 from fastbp.inference import Inference
 from fastbp.kernels.modes import kept_mode
@@ -149,19 +151,87 @@ class Network(Inference):
         checks.choice("reduction", reduction, ("mean", "sum"))
         batch = self._check(X, y, sample_weight, copy=True)
         scale = batch.scale(reduction)
-        row_scale = batch.row_scale(scale, self.dtype)
         with self._turn(threads), self._buffers_kept():  # not while another thread takes a step
-            plan, dx = self._fresh_plan(len(batch.x), input_gradient)
-            value = plan.gradients(
-                batch.x, batch.targets, batch.weight, scale, input_gradient=dx, factors_only=True,
-                training=checks.boolean("training", training), rows=batch.kept,
+            return self._gradients(
+                batch, scale, input_gradient=input_gradient,
+                training=checks.boolean("training", training), l2=True,
             )  # fmt: skip
-            return Gradients(
-                self._layout, self._loss, plan, x=batch.x, targets=batch.targets,
-                row_scale=row_scale, scale=scale, value=value + self._penalty(), input_gradient=dx,
-                decay=self._decay(),
-                kept=batch.kept, batch=batch.size,
-            )  # fmt: skip
+
+    def explain(
+        self,
+        X: Any,
+        y: Any,
+        row: int = 0,
+        weight: str | Sequence[Any] | None = None,
+        *,
+        sample_weight: Any = None,
+    ) -> Explanation:
+        """The lecture's chain from the loss of one example to one weight, with this net's numbers.
+
+        A row vector times Jacobian matrices, from left to right: ∂ℒ/∂ŷ · ∂ŷ/∂a_L · ∂a_L/∂h_{L-1} ·
+        ∂h_{L-1}/∂a_{L-1} · ... · ∂a_k/∂W_kij. Printed, it shows each factor in letters and in
+        numbers, and the product after it; at the end stands the gradient that training uses.
+
+        Parameters
+        ----------
+        X : array-like, (batch, n_in)
+            Only the row that is walked has to be finite.
+        y : array-like
+            As for :meth:`loss`; only that row is looked at.
+        row : int
+            Which example, from 0.
+        weight : (name, i, j), (name, i) or name, optional
+            One entry of a parameter, with indices from 0: ``("dense1.W", 1, 2)`` is the weight
+            from input 2 to unit 1 of the first layer, ``("dense1.b", 3)`` a bias. A name alone is
+            the entry with the largest gradient (in size); by default that of the first layer's W.
+        sample_weight : array-like, (batch,), optional
+            Only looked at to refuse an example of weight 0, which moves no weight.
+
+        Returns
+        -------
+        Explanation
+            Of that example's own ℓ_n, unscaled and without l2, in evaluation mode; walked in
+            float64, with the parameters as they stand and X as this network rounds it.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such row, parameter or entry.
+        ConfigError
+            The example's weight is 0, or its loss is one for the whole batch.
+        NonFiniteError
+            The row, the parameters, or a quantity on the way holds NaN or infinity.
+        DtypeError
+            A layer or loss has no float64 functions.
+        ShapeError, LabelError
+            X or y does not fit.
+
+        References
+        ----------
+        The road map of the lecture: "talk to the output layer, talk to the previous hidden layer,
+        ..., and now talk to the weights"; equations E3 to E9.
+
+        Examples
+        --------
+        >>> import fastbp as bp
+        >>> X, y = bp.data.digits()
+        >>> net = bp.mlp([64, 16, 10], rng=0)
+        >>> walk = net.explain(X, y, row=3, weight=("dense2.W", 0, 5))
+        >>> [factor.name for factor in walk.factors]
+        ['∂ℒ/∂ŷ', '∂ŷ/∂a₂', '∂a₂/∂W₂[0,5]']
+        """
+        number, batch = explaining.example(self._layout, self._loss, X, y, row, sample_weight)
+        with self._turn():
+            for name, array in {**self.params, **self.buffers}.items():
+                explaining.finite(name, array)
+            twin = self._in_float64()
+            own = self._gradients(batch, 1.0, l2=False)
+        batch = batch.astype(twin.dtype)
+        exact = twin._gradients(batch, 1.0, l2=False)
+        return explaining.explain(
+            repr(self), twin._layout, self._loss, twin._views, twin._buffers, batch, number,
+            weight, exact, own,
+        )  # fmt: skip
 
     def vjp(self, X: Any, delta: Any, *, threads: int | None = None) -> Gradients:
         """The backward pass for an upstream gradient of one's own (E6 to E9).
@@ -389,6 +459,39 @@ class Network(Inference):
             checkpoint.save(self, path)
 
     # Inside
+
+    def _gradients(
+        self,
+        batch: Batch,
+        scale: float,
+        *,
+        l2: bool,
+        input_gradient: bool = False,
+        training: bool = False,
+    ) -> Gradients:
+        """Those of a checked batch that belongs to them from now on."""
+        row_scale = batch.row_scale(scale, self.dtype)
+        plan, dx = self._fresh_plan(len(batch.x), input_gradient)
+        value = plan.gradients(
+            batch.x, batch.targets, batch.weight, scale, input_gradient=dx, factors_only=True,
+            training=training, rows=batch.kept,
+        )  # fmt: skip
+        return Gradients(
+            self._layout, self._loss, plan, x=batch.x, targets=batch.targets,
+            row_scale=row_scale, scale=scale, value=value + (self._penalty() if l2 else 0.0),
+            input_gradient=dx, decay=self._decay() if l2 else {}, kept=batch.kept,
+            batch=batch.size,
+        )  # fmt: skip
+
+    def _in_float64(self) -> Network:
+        """A network of the same numbers, without their rounding in float32."""
+        twin = Network.__new__(Network)
+        layout = Layout(self.n_in, self.layers, np.dtype(np.float64))
+        twin._assemble(layout, self._loss, self._l2)
+        twin.flat = self._flat
+        for name, array in self.buffers.items():
+            twin.buffers[name] = array
+        return twin
 
     def _fresh_plan(self, rows: int, input_gradient: bool) -> tuple[Plan, Array | None]:
         """A plan whose arrays a Gradients will own."""

@@ -76,6 +76,20 @@ class Part(metaclass=_Frozen):
         raise AttributeError(f"{kind}.{name}: a {kind} does not change; make a new one")
 
 
+def says_itself(part: Part, name: str, *functions: str) -> bool:
+    """Whether what a part's class says under `name` was said with these functions in sight.
+
+    It was not where a subclass gives another function and inherits the word about the old one.
+    """
+    classes = type(part).__mro__
+
+    def level(attribute: str) -> int:
+        found = (i for i, cls in enumerate(classes) if attribute in vars(cls))
+        return next(found, len(classes))
+
+    return all(level(name) <= level(function) for function in functions)
+
+
 def equal(one: Any, other: Any) -> bool:
     """Whether two configurations are equal, arrays in them too, which compare entry by entry.
 

@@ -92,6 +92,9 @@ class Elementwise(Layer):
     ----------
     needs_x : bool
         False promises that ``df`` reads y alone.
+    slope : str
+        g'(a) in letters, from a and h = g(a) that stand alone, for :meth:`Network.explain`:
+        ``"h (1 - h)"``.
 
     Examples
     --------
@@ -106,6 +109,7 @@ class Elementwise(Layer):
     """
 
     needs_x = True
+    slope = ""
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name

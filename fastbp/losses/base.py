@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,27 @@ from fastbp import checks
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
 from fastbp.parts import Part
+
+
+class Formulas(NamedTuple):
+    """A loss in letters, for one example; what :meth:`Network.explain` prints.
+
+    Letters that stand alone get numbers: ŷ, t and p are entries of the output, the targets and a
+    row of probabilities, ŷₗ the output of the true class l, eₗ its unit vector.
+
+    Attributes
+    ----------
+    loss, dy_hat, delta : str
+        ℓ, its gradient w.r.t. y_hat (E4), and w.r.t. what the loss acts on (E5).
+    equation : str
+        What the lecture numbers dy_hat with.
+    """
+
+    loss: str = ""
+    dy_hat: str = ""
+    delta: str = ""
+    equation: str = "E4"
+
 
 KINDS = {
     "classes": checks.class_targets,
@@ -39,12 +60,16 @@ class Loss(Part):
         What y holds: classes or probability rows; values; labels in [0, 1].
     probabilities : bool
         Whether y_hat are probabilities, so that ``predict_proba`` makes sense.
+    output : {"identity", "softmax", "sigmoid"} or None
+        Which map :meth:`y_hat` is, if it is one of these; a loss that overrides ``y_hat`` says
+        this anew.
     """
 
     contract = 1
     rows_independent = True
     targets: Literal["classes", "values", "binary"] = "values"
     probabilities = False
+    output: Literal["identity", "softmax", "sigmoid"] | None = "identity"
 
     def target_width(self, n_out: int) -> int:
         """Width of a row of targets for a network with n_out outputs; raises where none fits."""
@@ -111,6 +136,10 @@ class Loss(Part):
         if type(self).y_hat is not Loss.y_hat:
             raise ConfigError(f"g.y_hat: {type(self).__name__} gives no gradient w.r.t. y_hat")
         self.loss_and_delta(a, targets, out)
+
+    def formulas(self, targets: Array) -> Formulas:
+        """The loss and its gradients in letters, for targets as :meth:`check_targets` gave them."""
+        return Formulas()
 
     def decide(self, y_hat: Array) -> Array:
         """Predictions from y_hat: classes as int64, or values, (rows,) when there is one output."""

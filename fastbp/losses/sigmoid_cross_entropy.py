@@ -7,7 +7,7 @@ import numpy as np
 from fastbp.checks import Array
 from fastbp.kernels import sigmoid_cross_entropy, sigmoid_forward
 from fastbp.kernels.builtin import loss_capsule
-from fastbp.losses.base import Loss
+from fastbp.losses.base import Formulas, Loss
 
 
 class SigmoidCrossEntropy(Loss):
@@ -32,6 +32,7 @@ class SigmoidCrossEntropy(Loss):
 
     targets = "binary"
     probabilities = True
+    output = "sigmoid"
 
     def loss_and_delta(self, a: Array, targets: Array, delta: Array | None) -> Array:
         return sigmoid_cross_entropy(a, targets, delta)
@@ -46,6 +47,10 @@ class SigmoidCrossEntropy(Loss):
             towards = np.where(no == 0, 0, no * (1 + np.exp(a, dtype=np.float64)))
             away = np.where(yes == 0, 0, yes * (1 + np.exp(-a, dtype=np.float64)))
             out[...] = towards - away
+
+    def formulas(self, targets: Array) -> Formulas:
+        loss = "-Σ (t log ŷ + (1 - t) log(1 - ŷ))"
+        return Formulas(loss, "(1 - t) / (1 - ŷ) - t / ŷ", "ŷ - t")
 
     def decide(self, y_hat: Array) -> Array:
         yes = (y_hat > 0.5).astype(np.int64)

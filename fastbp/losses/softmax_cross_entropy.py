@@ -8,7 +8,7 @@ from fastbp.checks import Array
 from fastbp.errors import ShapeError
 from fastbp.kernels import softmax, softmax_cross_entropy
 from fastbp.kernels.builtin import loss_capsule
-from fastbp.losses.base import Loss
+from fastbp.losses.base import Formulas, Loss
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -33,6 +33,7 @@ class SoftmaxCrossEntropy(Loss):
 
     targets = "classes"
     probabilities = True
+    output = "softmax"
 
     def target_width(self, n_out: int) -> int:
         if n_out < 2:
@@ -59,6 +60,11 @@ class SoftmaxCrossEntropy(Loss):
         with np.errstate(divide="ignore", over="ignore"):
             np.divide(p, y_hat, out=out, where=p != 0)
         np.negative(out, out=out, where=p != 0)
+
+    def formulas(self, targets: Array) -> Formulas:
+        if targets.ndim == 1:
+            return Formulas("-log ŷₗ", "-(1/ŷₗ) eₗ", "ŷ - eₗ")
+        return Formulas("-Σ p log ŷ", "-p / ŷ", "ŷ Σp - p")
 
     def decide(self, y_hat: Array) -> Array:
         return np.asarray(np.argmax(y_hat, axis=1), dtype=np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastbp.checks import Array
 from fastbp.kernels import squared_error
 from fastbp.kernels.builtin import loss_capsule
-from fastbp.losses.base import Loss
+from fastbp.losses.base import Formulas, Loss
 
 
 class SquaredError(Loss):
@@ -26,6 +26,9 @@ class SquaredError(Loss):
 
     def loss_and_delta(self, a: Array, targets: Array, delta: Array | None) -> Array:
         return squared_error(a, targets, delta)
+
+    def formulas(self, targets: Array) -> Formulas:
+        return Formulas("½ Σ (ŷ - t)²", "ŷ - t", "ŷ - t", equation="E10")
 
     def __fastbp_loss__(self) -> object:
         return loss_capsule("squared_error")

@@ -1,0 +1,236 @@
+"""What an explanation holds and can be asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastbp.batch import Batch
+from fastbp.checks import Array
+from fastbp.explain import destination, document, show
+from fastbp.explain.factor import Factor
+from fastbp.explain.jacobians import Jacobian
+from fastbp.explain.walk import Walk, walk
+from fastbp.gradients import Gradients
+from fastbp.layout import Layout, Views
+from fastbp.losses import Loss
+
+
+class Explanation:
+    """The gradient of one example's loss with respect to one weight, factor by factor.
+
+    Made by :meth:`fastbp.Network.explain`. ``print`` shows the walk as text; a notebook shows it
+    as a table. It is of the moment it was made: no later change of the network changes it.
+
+    Attributes
+    ----------
+    row : int
+        The example.
+    weight : tuple
+        The weight's name and indices, ``("dense1.W", 1, 2)``.
+    loss : float
+        ℓ_n of that example, unscaled and without l2.
+    note : str
+        Why the walk does not begin with ∂ℒ/∂ŷ; "" where it does.
+    factors : tuple of Factor
+        From ∂ℒ/∂ŷ (E4) to ∂a_k/∂W_kij (E8): name, sentence, equation, formula, value, and the
+        product so far.
+    product : float
+        Of all factors: ∂ℓ_n/∂weight.
+    outer : float or None
+        E8's δ_ki h_{k-1,j}, or E9's δ_ki, of the pass that training uses, in float64; None for
+        parameters of layers that are not affine.
+    gradient : float
+        What ``net.gradients`` gives for this example alone, unscaled and without l2, in the
+        network's own dtype.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp as bp
+    >>> net = bp.mlp([2, 3, 2], activation="tanh", dtype="float64", rng=0)
+    >>> walk = net.explain(np.array([[1.0, 2.0]]), [1], weight=("dense1.W", 0, 1))
+    >>> [factor.name for factor in walk.factors]
+    ['∂ℒ/∂ŷ', '∂ŷ/∂a₂', '∂a₂/∂h₁', '∂h₁/∂a₁', '∂a₁/∂W₁[0,1]']
+    >>> bool(np.isclose(walk.product, walk.gradient, rtol=1e-10))
+    True
+    """
+
+    def __init__(
+        self, walk: Walk, network: str, dtype: str, outer: float | None, gradient: float
+    ) -> None:
+        self._walk, self._network, self._dtype = walk, network, dtype
+        self.row = walk.row
+        self.weight = (walk.weight.name, *walk.weight.index)
+        self.loss, self.note = walk.output.loss, walk.output.note
+        self.factors = walk.factors
+        self.product = float(walk.factors[-1].running.value)
+        self.outer, self.gradient = outer, gradient
+        self._document = document.write(walk, network, dtype, outer, gradient)
+
+    def __str__(self) -> str:
+        return show.text(self._document)
+
+    __repr__ = __str__
+
+    def to_markdown(self) -> str:
+        """The walk as a Markdown document: headings, tables and text.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as bp
+        >>> net = bp.mlp([2, 3, 2], rng=0)
+        >>> print(net.explain(np.ones((1, 2)), [1]).to_markdown().splitlines()[2])
+        **talk to the output layer, talk to the previous hidden layer, and now talk to the weights**
+        """
+        return show.markdown(self._document)
+
+    def _repr_html_(self) -> str:
+        return show.html(self._document)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The walk as plain lists, numbers and text, for JSON.
+
+        Returns
+        -------
+        dict
+            ``"network"``, ``"dtype"``, ``"row"``, ``"weight"``, ``"target"``, ``"loss"``,
+            ``"note"``, ``"sentence"``;
+            ``"factors"``: for each ``{"name", "sentence", "equation", "formula", "shape",
+            "value"}``, where value is the list of a vector's entries, or of a matrix's rows when
+            it has at most 6 rows and columns, else what the matrix is made of, ``{"parameter":
+            "dense2.W"}``, ``{"diagonal": [...]}``, ``{"softmax": ŷ}`` or ``{"backward": layer}``;
+            ``"running"``: the product after each factor, ``{"name", "equation", "formula",
+            "value"}``;
+            ``"product"``, ``"outer"``, ``"gradient"``: as the attributes;
+            ``"matrix"``: ∇_W ℒ = δ hᵀ of the walked weight when that is at most 4 x 4, else None;
+            ``"values"``: ``"x"``, each ``"a_1"``, ``"h_1"``, ..., and ``"y_hat"``.
+
+        Examples
+        --------
+        >>> import json, numpy as np, fastbp as bp
+        >>> net = bp.mlp([2, 3, 2], rng=0)
+        >>> text = json.dumps(net.explain(np.ones((1, 2)), [1]).as_dict())
+        >>> json.loads(text)["running"][1]["name"]
+        '∂ℒ/∂a₂'
+        """
+        walk, matrix = self._walk, document.outer_product(self._walk)
+        return {
+            "network": self._network,
+            "dtype": self._dtype,
+            "row": self.row,
+            "weight": list(self.weight),
+            "target": walk.output.targets.tolist(),
+            "loss": self.loss,
+            "note": self.note,
+            "sentence": document.sentence(walk),
+            "factors": [_factor(factor) for factor in self.factors],
+            "running": [
+                {
+                    "name": factor.running.name,
+                    "equation": factor.running.equation,
+                    "formula": factor.running.letters,
+                    "value": factor.running.value.tolist(),
+                }
+                for factor in self.factors
+            ],
+            "product": self.product,
+            "outer": self.outer,
+            "gradient": self.gradient,
+            "matrix": None if matrix is None else matrix.tolist(),
+            "values": {name: array.tolist() for name, array in _values(walk).items()},
+        }
+
+
+def explain(
+    network: str,
+    layout: Layout,
+    loss: Loss,
+    params: Views,
+    buffers: Views,
+    batch: Batch,
+    row: int,
+    weight: Any,
+    exact: Gradients,
+    own: Gradients,
+) -> Explanation:
+    """Walk to a weight, and hold what arrives beside the gradients of the usual pass.
+
+    Parameters
+    ----------
+    network : str
+        How the network calls itself.
+    layout : Layout
+        In float64, as are params, buffers and batch.
+    loss : Loss
+    params, buffers : list of dict
+        Of each layer.
+    batch : Batch
+        One row.
+    row : int
+        The caller's number of it.
+    weight : None, str or sequence
+        As the caller named it.
+    exact, own : Gradients
+        Of that row, in float64 and in the network's dtype, with scale 1 and without l2.
+    """
+
+    def outer(name: str) -> tuple[Array, Array] | None:
+        """The two factors of an affine layer's gradient."""
+        position = layout.slots[name].layer
+        if position not in layout.affine:
+            return None
+        delta, h = exact.factors[layout.affine.index(position) + 1]
+        return delta[0], h[0] if layout.slots[name].key == "W" else np.ones(1)
+
+    def largest(name: str) -> tuple[int, ...]:
+        factors = outer(name)
+        if factors is None:
+            gradient = np.abs(exact[name])
+            return tuple(map(int, np.unravel_index(np.argmax(gradient), gradient.shape)))
+        i, j = (int(np.argmax(np.abs(factor))) for factor in factors)  # of |δ hᵀ|, unformed
+        return (i, j)[: len(layout.slots[name].shape)]
+
+    found = destination.find(layout, weight, largest)
+    walked = walk(layout, loss, params, buffers, batch.x, batch.targets, row, found)
+    factors, index = outer(found.name), found.index
+    product = None
+    if factors is not None:
+        delta, h = factors
+        product = float(delta[index[0]] * h[index[1] if len(index) > 1 else 0])
+    gradient = float(own[found.name][index])
+    return Explanation(walked, network, own[found.name].dtype.name, product, gradient)
+
+
+def _factor(factor: Factor) -> dict[str, Any]:
+    value = factor.value
+    if not isinstance(value, Jacobian):
+        shown: Any = value.tolist()
+    elif max(value.shape) <= document.SMALL:
+        shown = value.matrix().tolist()
+    else:
+        shown = value.compact()
+    return {
+        "name": factor.name,
+        "sentence": factor.sentence,
+        "equation": factor.equation,
+        "formula": factor.letters,
+        "shape": list(value.shape),
+        "value": shown,
+    }
+
+
+def _values(walk: Walk) -> dict[str, Array]:
+    """x, a_k, h_k and y_hat by names in plain letters."""
+    layout = walk.layout
+    named = {"x": walk.values[0]}
+    for k, position in enumerate(layout.affine, 1):
+        named[f"h_{k - 1}"] = walk.values[position]
+        named[f"a_{k}"] = walk.values[position + 1]
+    if layout.affine:
+        named[f"h_{len(layout.affine)}"] = walk.values[-1]
+    return named | {"y_hat": np.asarray(walk.output.y_hat)}
