@@ -22,8 +22,8 @@ FLOORS = {
     "kit": ["fastbp.testing"],
     "people": [
         "fastbp.network", "fastbp.inference", "fastbp.parameters", "fastbp.gradients",
-        "fastbp.training", "fastbp.checkpoint", "fastbp.stored", "fastbp.batch", "fastbp.layout",
-        "fastbp.progress", "fastbp.threads",
+        "fastbp.explain", "fastbp.training", "fastbp.checkpoint", "fastbp.stored", "fastbp.batch",
+        "fastbp.layout", "fastbp.progress", "fastbp.threads",
     ],
     "parts": ["fastbp.layers", "fastbp.losses", "fastbp.optimizers"],
     # plugins.py finds parts by name and imports no part. What it does import of them, like they

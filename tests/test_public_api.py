@@ -228,9 +228,10 @@ def public_functions():
     found |= {f"bp.data.{name}": getattr(bp.data, name) for name in bp.data.__all__}
     for name in ("available", "get", "refresh", "describe"):  # the others are for fastbp itself
         found[f"bp.plugins.{name}"] = getattr(bp.plugins, name)
-    for name, value in inspect.getmembers(bp.Network, inspect.isfunction):
-        if name[0] != "_":
-            found[f"bp.Network.{name}"] = value
+    for cls in (bp.Network, bp.Explanation):
+        for name, value in inspect.getmembers(cls, inspect.isfunction):
+            if name[0] != "_":
+                found[f"bp.{cls.__name__}.{name}"] = value
     return found
 
 
@@ -299,14 +300,15 @@ def test_docstring_of_a_class(name):
     assert "\n" not in first
     found = sections(doc)
     contract = cls in (bp.Layer, bp.Loss, bp.Optimizer, bp.layers.Elementwise)
-    handed_out = cls in (bp.Gradients, bp.History, bp.layers.LayerSpec, bp.layers.Context)
+    ours = (bp.Gradients, bp.Explanation)  # long-lived, with examples
+    handed_out = cls in (*ours, bp.History, bp.layers.LayerSpec, bp.layers.Context)
     parameters = own_parameters(cls.__init__) if cls.__init__ is not object.__init__ else []
     if contract or handed_out:
         assert "Attributes" in found
     elif parameters:
         assert documented(found["Parameters"]) == parameters
         assert "Raises" in found or parameters == ["name"]
-    if not (handed_out or cls in (bp.Layer, bp.Loss, bp.Optimizer)) or cls is bp.Gradients:
+    if not (handed_out or cls in (bp.Layer, bp.Loss, bp.Optimizer)) or cls in ours:
         assert ">>> " in found["Examples"]
 
 
