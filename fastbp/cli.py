@@ -51,6 +51,15 @@ Predict the classes or values of rows with a network that `fastbp train --out` s
 DATA is an .npz file with an array X. The predictions are written as an .npz file with y (classes
 or values) and, when the network gives probabilities, y_hat."""
 
+EXPLAIN = """\
+Walk from the loss of one row to one weight of a network that `fastbp train --out` saved: each
+factor of the chain rule with its numbers, the product after it, and at the end the gradient that
+training uses.
+
+DATA is an .npz file with arrays X and y, as `fastbp train` takes it. A weight is a name and its
+indices from 0, as in dense1.W:1,2 (from input 2 to unit 1) or dense1.b:3; a name alone is the entry
+with the largest gradient."""
+
 PLUGINS = """\
 List every layer and loss that is built in or that installed packages bring; nothing is loaded.
 
@@ -133,6 +142,7 @@ def parser() -> Parser:
     predict.add_argument("data", metavar="DATA", help="an .npz file with X")
     predict.add_argument("--out", required=True, metavar="FILE", help="where to write, exactly")
 
+    _add_explain(commands)
     info = _command(commands, "info", "print versions and what the machine offers")
     _add_json(info)
     _add_plugins(commands)
@@ -177,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.version:
             print(f"fastbp {importlib.import_module('fastbp').__version__}")
         elif options.command is None:
-            top.error("wanted a command: plugins, train, predict or info")
+            top.error("wanted a command: train, predict, explain, plugins or info")
         else:
             importlib.import_module(f"fastbp.commands.{options.command}").run(options)
         sys.stdout.flush()
@@ -225,10 +235,27 @@ def _command(
     )
 
 
-def _add_json(command: Parser, default: object = False) -> None:
+def _add_json(command: argparse._ActionsContainer, default: object = False) -> None:
     command.add_argument(
         "--json", action="store_true", default=default, help="print one JSON object instead"
     )
+
+
+def _add_explain(commands: argparse._SubParsersAction[Parser]) -> None:
+    summary = "walk the chain rule from a row's loss to one weight"
+    explain = _command(commands, "explain", summary, EXPLAIN)
+    explain.add_argument("model", metavar="MODEL", help="a file that `fastbp train --out` wrote")
+    explain.add_argument("data", metavar="DATA", help="an .npz file with X and y")
+    explain.add_argument("--row", type=int, default=0, help="which row, from 0 (%(default)s)")
+    explain.add_argument(
+        "--weight", metavar="NAME:I,J", help="which weight (the first layer's, largest gradient)"
+    )
+    explain.add_argument(
+        "--plot", metavar="FILE", help="also draw the network into this .png, .svg or .pdf file"
+    )
+    form = explain.add_mutually_exclusive_group()
+    _add_json(form)
+    form.add_argument("--markdown", action="store_true", help="print Markdown instead of text")
 
 
 def _add_plugins(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -14,7 +14,14 @@ from fastbp import explain as explaining  # `explain` is a method's name
 from fastbp import training as trainer  # `training` is an argument's name
 from fastbp.batch import Batch, generator
 from fastbp.checks import Array
-from fastbp.errors import ConfigError, FastbpError, PluginCallError, PluginError, ShapeError
+from fastbp.errors import (
+    ConfigError,
+    DtypeError,
+    FastbpError,
+    PluginCallError,
+    PluginError,
+    ShapeError,
+)
 from fastbp.explain import Explanation
 from fastbp.gradients import Gradients
 from fastbp.inference import Inference
@@ -153,8 +160,8 @@ class Network(Inference):
         scale = batch.scale(reduction)
         with self._turn(threads), self._buffers_kept():  # not while another thread takes a step
             return self._gradients(
-                batch, scale, input_gradient=input_gradient,
-                training=checks.boolean("training", training), l2=True,
+                batch, scale, l2=True, rows=batch.kept, input_gradient=input_gradient,
+                training=checks.boolean("training", training),
             )  # fmt: skip
 
     def explain(
@@ -225,9 +232,9 @@ class Network(Inference):
             for name, array in {**self.params, **self.buffers}.items():
                 explaining.finite(name, array)
             twin = self._in_float64()
-            own = self._gradients(batch, 1.0, l2=False)
+            own = self._gradients(batch, 1.0, l2=False, rows=np.array([number]))
         batch = batch.astype(twin.dtype)
-        exact = twin._gradients(batch, 1.0, l2=False)
+        exact = twin._gradients(batch, 1.0, l2=False, rows=np.array([number]))
         return explaining.explain(
             repr(self), twin._layout, self._loss, twin._views, twin._buffers, batch, number,
             weight, exact, own,
@@ -466,15 +473,16 @@ class Network(Inference):
         scale: float,
         *,
         l2: bool,
+        rows: Array | None,
         input_gradient: bool = False,
         training: bool = False,
     ) -> Gradients:
-        """Those of a checked batch that belongs to them from now on."""
+        """Those of a checked batch that belongs to them from now on; messages number its rows."""
         row_scale = batch.row_scale(scale, self.dtype)
         plan, dx = self._fresh_plan(len(batch.x), input_gradient)
         value = plan.gradients(
             batch.x, batch.targets, batch.weight, scale, input_gradient=dx, factors_only=True,
-            training=training, rows=batch.kept,
+            training=training, rows=rows,
         )  # fmt: skip
         return Gradients(
             self._layout, self._loss, plan, x=batch.x, targets=batch.targets,
@@ -486,8 +494,11 @@ class Network(Inference):
     def _in_float64(self) -> Network:
         """A network of the same numbers, without their rounding in float32."""
         twin = Network.__new__(Network)
-        layout = Layout(self.n_in, self.layers, np.dtype(np.float64))
-        twin._assemble(layout, self._loss, self._l2)
+        try:
+            layout = Layout(self.n_in, self.layers, np.dtype(np.float64))
+            twin._assemble(layout, self._loss, self._l2)
+        except DtypeError as exc:
+            raise DtypeError(f"explain: walks in float64, which a part refuses ({exc})") from exc
         twin.flat = self._flat
         for name, array in self.buffers.items():
             twin.buffers[name] = array

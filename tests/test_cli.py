@@ -59,7 +59,7 @@ def test_train_on_the_digits():
         (("train", "nowhere.npz"), 2, "nowhere.npz"),
         (("predict", "nowhere.npz", "data.npz", "--out", "p.npz"), 2, "nowhere.npz"),
         (("train", "--epochs", "many"), 2, "--epochs"),
-        ((), 2, "train, predict or info"),
+        ((), 2, "train, predict, explain, plugins or info"),
         (("train", "--lr", "1e38", *SMALL), 1, "epoch 1, step"),
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import numpy as np
 
 from fastbp.checks import Array
 from fastbp.commands import formats
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, FastbpError
+from fastbp.network import Network, load
 
 
 def read_arrays(path: str, names: tuple[str, ...]) -> list[Array]:
@@ -62,7 +65,23 @@ def _plain(path: str, name: str, loaded: Any) -> Array:
         ) from error
 
 
-def check_out(path: str | None, **inputs: str | None) -> None:
+def read_network(path: str) -> Network:
+    """The network that `fastbp train --out` saved.
+
+    Raises
+    ------
+    ConfigError
+        The file is not there, or holds no network.
+    """
+    try:
+        return load(path)
+    except OSError as error:  # a CheckpointError too: here it is input that is bad
+        what = formats.kind(path)[0] if os.path.isfile(path) else ""
+        wanted = f"{path}: got {what}; wanted a network, as fastbp train --out writes it"
+        raise ConfigError(wanted if what else describe(error)) from error
+
+
+def check_out(path: str | None, option: str = "--out", /, **inputs: str | None) -> None:
     """Refuse a file to write that is one of the inputs or cannot be written, before any work.
 
     A file is written beside and then renamed, so the rights of its folder decide. One whose mode
@@ -71,7 +90,7 @@ def check_out(path: str | None, **inputs: str | None) -> None:
     Raises
     ------
     ConfigError
-        --out would destroy an input, is there and no writable regular file, or its folder lets
+        It would destroy an input, is there and no writable regular file, or its folder lets
         nobody create it.
     """
     if path is None:
@@ -80,15 +99,15 @@ def check_out(path: str | None, **inputs: str | None) -> None:
         for name, other in inputs.items():
             if other is not None and _same_file(path, other):
                 raise ConfigError(
-                    f"--out: got {path}, the same file as {name}, which would be lost; "
+                    f"{option}: got {path}, the same file as {name}, which would be lost; "
                     "wanted another file"
                 )
-        _check_writable(path)
+        _check_writable(path, option)
     except (OSError, ValueError) as error:  # ValueError: a null character
         if isinstance(error, ConfigError):
             raise
         why = describe(error) if isinstance(error, OSError) else str(error)
-        raise ConfigError(f"--out: got {path!r} ({why}); wanted a file to write") from error
+        raise ConfigError(f"{option}: got {path!r} ({why}); wanted a file to write") from error
 
 
 def _same_file(path: str, other: str) -> bool:
@@ -98,24 +117,36 @@ def _same_file(path: str, other: str) -> bool:
         return False
 
 
-def _check_writable(path: str) -> None:
+def _check_writable(path: str, option: str) -> None:
     target = Path(os.path.realpath(path))
     if target.is_dir() or path.endswith(("/", os.sep)):
-        raise ConfigError(f"--out: got {path!r}, a folder; wanted a file to write")
+        raise ConfigError(f"{option}: got {path!r}, a folder; wanted a file to write")
     folder = target.parent
     if not folder.is_dir():
-        raise ConfigError(f"--out: got {path}; wanted a path in a folder that is there")
+        raise ConfigError(f"{option}: got {path}; wanted a path in a folder that is there")
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
         pass
     else:
         if not stat.S_ISREG(mode):
-            raise ConfigError(f"--out: got {path}, which is there and no regular file")
+            raise ConfigError(f"{option}: got {path}, which is there and no regular file")
         if not mode & 0o222 or not os.access(target, os.W_OK):
-            raise ConfigError(f"--out: got {path}, which is there and read-only")
+            raise ConfigError(f"{option}: got {path}, which is there and read-only")
     with tempfile.TemporaryFile(dir=folder):  # only an attempt knows of every reason against it
         pass
+
+
+@contextlib.contextmanager
+def options_named(options: Mapping[str, str]) -> Iterator[None]:
+    """Give errors about an argument the name of the option that it came from."""
+    try:
+        yield
+    except FastbpError as error:
+        argument, _, rest = str(error).partition(": ")
+        if argument not in options:
+            raise
+        raise type(error)(f"{options[argument]}: {rest}") from error
 
 
 def describe(error: OSError) -> str:

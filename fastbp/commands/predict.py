@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 
-import fastbp
 from fastbp import checks
 from fastbp.checkpoint import write_npz
-from fastbp.commands import formats
-from fastbp.commands.files import check_out, describe, read_arrays
-from fastbp.errors import ConfigError
+from fastbp.commands.files import check_out, read_arrays, read_network
 
 
 def run(options: argparse.Namespace) -> None:
     """Read, predict, write, and say what was written."""
     check_out(options.out, MODEL=options.model, DATA=options.data)
-    try:
-        net = fastbp.load(options.model)
-    except OSError as error:  # a CheckpointError too: here it is input that is bad
-        what = formats.kind(options.model)[0] if os.path.isfile(options.model) else ""
-        wanted = f"{options.model}: got {what}; wanted a network, as fastbp train --out writes it"
-        raise ConfigError(wanted if what else describe(error)) from error
+    net = read_network(options.model)
     (X,) = read_arrays(options.data, ("X",))
     X = checks.matrix("X", X, net.n_in, net.dtype)
     checks.not_empty("X", X)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ import fastbp
 from fastbp import checks, data, plugins
 from fastbp.checks import Array
 from fastbp.commands import formats
-from fastbp.commands.files import check_out, read_arrays
+from fastbp.commands.files import check_out, options_named, read_arrays
 from fastbp.commands.report import (
     absent_words,
     as_json,
@@ -39,18 +38,6 @@ OPTIONS = {
     "rng": "--seed",
 }
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
-
-
-@contextlib.contextmanager
-def options_named() -> Iterator[None]:
-    """Give errors about an argument the name of the option that it came from."""
-    try:
-        yield
-    except FastbpError as error:
-        argument, _, rest = str(error).partition(": ")
-        if argument not in OPTIONS:
-            raise
-        raise type(error)(f"{OPTIONS[argument]}: {rest}") from error
 
 
 @dataclass(frozen=True)
@@ -125,7 +112,7 @@ def train(
     problem = read(options)
     X, y, held_out = problem.X, problem.y, problem.held_out
     lr = LEARNING_RATES[options.optimizer] if options.lr is None else options.lr
-    with options_named():
+    with options_named(OPTIONS):
         optimizer = fastbp.Adam(lr) if options.optimizer == "adam" else fastbp.SGD(lr)
         net = fastbp.mlp(
             [X.shape[1], *options.hidden, problem.n_out],
@@ -230,7 +217,7 @@ def check_targets(
     y = checks.targets(y, rows)
     checks.finite("y", y)
     if options.loss is not None:
-        with options_named():
+        with options_named(OPTIONS):
             loss = plugins.resolve("loss", options.loss, Loss)
     else:
         loss = fastbp.SquaredError() if y.dtype.kind == "f" else fastbp.SoftmaxCrossEntropy()

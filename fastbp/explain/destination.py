@@ -105,7 +105,7 @@ def find(layout: Layout, weight: Any, largest: Any) -> Weight:
         first = [f"{layout.names[i]}.W" for i in layout.affine]
         weight = next(name for name in [*first, *layout.slots] if _size(layout.slots[name]))
     name, *index = [weight] if isinstance(weight, str) else _sequence(weight)
-    if name not in layout.slots:
+    if not isinstance(name, str) or name not in layout.slots:
         raise UnknownNameError(_no_parameter(layout, name))
     slot = layout.slots[name]
     if not index and slot.shape:

@@ -101,7 +101,7 @@ def title(walk: Walk) -> str:
     if not formula:
         return f"{text}: ℒ = {value}"
     shown = f"{text}: ℒ = {formula}"
-    if "ŷₗ" in formula:
+    if "ŷₗ" in formula and not output.note:
         y_hat = number(output.y_hat[int(output.targets)])
         shown += f" = {with_numbers(formula, {'ŷₗ': y_hat})}"
     return f"{shown} = {value}"
@@ -146,9 +146,8 @@ def _arrival(walk: Walk, dtype: str, outer: float | None, gradient: float) -> li
     rows = [(f"the product of the {len(walk.factors)} factors", _long(product))]
     if outer is not None:
         last = walk.factors[-1].running
-        rows.append((f"{last.equation} in the pass of training, {last.letters}", _long(outer)))
-    apart = number(abs(product - gradient))
-    rows.append((f"net.gradients in {dtype}, {apart} from the product", _long(gradient)))
+        rows.append((f"{last.equation}, {last.letters}, as training has it", _long(outer)))
+    rows.append((f"net.gradients, in {dtype}", _long(gradient)))
     return rows
 
 

@@ -19,7 +19,7 @@ from fastbp.parts import says_itself
 
 SENTENCE = "talk to the output layer"
 MAPS = {  # ∂ŷ/∂a_L in letters; of an entry on the diagonal
-    "identity": ("I", ""),
+    "identity": ("I, as ŷ is what the last layer puts out", ""),
     "softmax": ("diag(ŷ) - ŷ ŷᵀ", "ŷ (1 - ŷ)"),
     "sigmoid": ("diag(ŷ (1 - ŷ))", "ŷ (1 - ŷ)"),
 }
@@ -77,8 +77,10 @@ def talk(loss: Loss, a: Array, targets: Array, below: str, ends_affine: bool, ro
     rows = np.array([row])
     checks.finite("the loss", losses.reshape(1, -1), rows)
     checks.finite(f"∂ℒ/∂{below}", delta, rows)
-    own = says_itself(loss, "formulas", "loss_and_delta", "__fastbp_loss__")
-    formulas = loss.formulas(targets) if own else Formulas()
+    formulas = Formulas()
+    if says_itself(loss, "formulas", "loss_and_delta", "__fastbp_loss__"):
+        with plugins.blamed(loss, "formulas"):
+            formulas = Formulas(*map(str, loss.formulas(targets)))
     dy_hat, output, note = _e4(loss, a, targets, y_hat, delta)
     at = _Entry(formulas, y_hat[0], targets[0])
     if dy_hat is None or output is None:
@@ -138,11 +140,11 @@ def _e4(
         except ConfigError:
             return None, None, f"{name} gives no ∂ℒ/∂ŷ, so the walk begins with ∂ℒ/∂a"
     low = y_hat[0] if isinstance(output, Softmax) else _diagonal(output)
-    faint = (dy_hat[0] != 0) & (low < TINY)
+    faint = (np.abs(dy_hat[0]) > 1e16) & (low < TINY)  # a quotient whose divisor has lost digits
     if faint.any() or not np.isfinite(dy_hat).all():
         j = int(np.argmax(faint)) if faint.any() else int(np.argmin(np.isfinite(dy_hat[0])))
-        what = f"ŷ[{j}] = {number(y_hat[0, j])}"
-        why = f"{what} is too close to 0 or 1 for 1/ŷ to be a number"
+        y = "1 - ŷ" if y_hat[0, j] > 0.5 else "ŷ"
+        why = f"ŷ[{j}] = {number(y_hat[0, j])}, and {y} there is too small to divide by"
         return None, None, f"{why}, so the walk begins with E5, which needs no quotient"
     with np.errstate(all="ignore"):
         product = output.after(dy_hat[0])

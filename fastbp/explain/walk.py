@@ -173,7 +173,7 @@ def _last(walk: Walk) -> Factor:
         equation, value = "E8", row[i] * h[j]
     else:
         column[i] = 1
-        letters, numbers, formula, short = unit, "", f"∂ℒ/∂{above}[{i}]", number(row[i])
+        letters, numbers, formula, short = unit, "", f"∂ℒ/∂{above}[{i}]", ""
         equation, value = "E9", row[i]
     product = Product(f"∂ℒ/∂{name}", equation, formula, short, np.asarray(value))
     return Factor(f"∂{above}/∂{name}", LAST[slot.key], equation, letters, numbers, column, product)

@@ -1,0 +1,175 @@
+"""Layers of every kind on the way: affine, elementwise, and by their own backward."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+import fastbp as bp
+from fastbp.layers import LayerSpec
+
+
+class Norm(bp.Layer):
+    """x - mean over its standard deviation, times gamma; keeps rstd from forward to backward."""
+
+    def build(self, n_in, dtype):
+        return LayerSpec(n_in, params={"gamma": (n_in,)}, saved={"rstd": ()})
+
+    def init(self, params, rng, gain=1.0):
+        params["gamma"][:] = rng.uniform(0.5, 1.5, params["gamma"].shape)
+
+    def forward(self, params, x, y, ctx):
+        ctx.saved["rstd"][:] = 1 / np.sqrt(x.var(axis=1) + 1e-3)
+        y[:] = (x - x.mean(axis=1, keepdims=True)) * ctx.saved["rstd"][:, None] * params["gamma"]
+
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        rstd = ctx.saved["rstd"][:, None]
+        z = (x - x.mean(axis=1, keepdims=True)) * rstd
+        grads["gamma"][:] = (dy * z).sum(axis=0)
+        if dx is not None:
+            d = dy * params["gamma"]
+            both = d.mean(axis=1, keepdims=True) + z * (d * z).mean(axis=1, keepdims=True)
+            dx[:] = rstd * (d - both)
+
+
+class PReLU(bp.layers.Elementwise):
+    """max(x, alpha x), each unit with an alpha of its own: elementwise, with parameters."""
+
+    def build(self, n_in, dtype):
+        return LayerSpec(n_in, params={"alpha": (n_in,)})
+
+    def init(self, params, rng, gain=1.0):
+        params["alpha"][:] = 0.25
+
+    def forward(self, params, x, y, ctx):
+        y[:] = np.where(x > 0, x, x * params["alpha"])
+
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        grads["alpha"][:] = (dy * np.where(x > 0, 0, x)).sum(axis=0)
+        if dx is not None:
+            dx[:] = dy * np.where(x > 0, 1, params["alpha"])
+
+
+class Halves(bp.Layer):
+    """The larger of each two neighbours, less the batch's running mean: narrower, with a buffer."""
+
+    def build(self, n_in, dtype):
+        return LayerSpec(n_in // 2, buffers={"mean": (n_in // 2,)})
+
+    def forward(self, params, x, y, ctx):
+        y[:] = np.maximum(x[:, ::2], x[:, 1::2]) - ctx.buffers["mean"]
+
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        left = x[:, ::2] > x[:, 1::2]
+        if dx is not None:
+            dx[:, ::2], dx[:, 1::2] = dy * left, dy * ~left
+
+
+class Low(bp.layers.Elementwise):
+    """Inherits ReLU's place and not its words."""
+
+    def f(self, x, y):
+        np.multiply(x, x, out=y)
+
+    def df(self, x, y, out):
+        np.multiply(x, 2, out=out)
+
+
+def deep():
+    layers = [Norm(), bp.Dense(6), Norm(), PReLU(), bp.Dense(4), bp.Dense(8), Halves(), Low()]
+    return bp.Network(3, [*layers, bp.Dense(2), Norm()], dtype="float64", rng=1)
+
+
+@pytest.fixture
+def data():
+    return np.random.default_rng(0).normal(size=(4, 3)), np.array([0, 1, 1, 0])
+
+
+def difference(net, X, y, row, weight):
+    """4th order, of the row's own loss."""
+    name, *index = weight
+    losses, step = [], 1e-3
+    for offset in (-2, -1, 1, 2):
+        twin = net.copy()
+        twin.params[name][tuple(index)] += offset * step
+        losses.append(twin.loss(X[[row]], y[[row]]))
+    return (losses[0] - 8 * losses[1] + 8 * losses[2] - losses[3]) / (12 * step)
+
+
+def test_every_parameter_of_every_layer(data):
+    X, y = data
+    net = deep()
+    net.buffers["halves1.mean"] = [0.1, 0.2, 0.3, 0.4]
+    for name, array in net.params.items():
+        for index in np.ndindex(array.shape):
+            weight = (name, *map(int, index))
+            walk = net.explain(X, y, row=2, weight=weight)
+            want = difference(net, X, y, 2, weight)
+            assert walk.product == pytest.approx(want, rel=1e-6, abs=1e-8), weight
+            assert walk.product == pytest.approx(walk.gradient, rel=1e-10, abs=1e-14), weight
+            assert (walk.outer is None) == (not name.startswith("dense"))
+
+
+def test_the_chain_names_every_layer(data):
+    walk = deep().explain(*data, weight=("norm1.gamma", 2))
+    assert [factor.name for factor in walk.factors] == [
+        "∂ℒ/∂ŷ", "∂ŷ/∂h₄", "∂h₄/∂a₄", "∂a₄/∂h₃", "∂h₃/∂halves1", "∂halves1/∂a₃", "∂a₃/∂h₂",
+        "∂h₂/∂a₂", "∂a₂/∂h₁", "∂h₁/∂norm2", "∂norm2/∂a₁", "∂a₁/∂h₀", "∂h₀/∂norm1.gamma[2]",
+    ]  # fmt: skip
+    chain = functools.reduce(
+        np.matmul,
+        [f.value if isinstance(f.value, np.ndarray) else f.value.matrix() for f in walk.factors],
+    )
+    assert chain == pytest.approx(walk.product, rel=1e-12)
+    text = str(walk)
+    assert "halves1: Halves()'s own backward" in text
+    assert "diag(g'(halves1)) of Low()" in text
+    assert "I, as nothing follows a₂" in text
+    sentence = walk.as_dict()["sentence"]
+    assert sentence.split(", ") == [
+        "talk to the output layer",
+        *["talk to the previous hidden layer"] * 3,
+        "talk to the input",
+        "and now talk to the parameters",
+    ]
+
+
+def test_a_subclass_does_not_speak_with_its_base_classs_words(data):
+    class Leaky(bp.ReLU):
+        def f(self, x, y):
+            y[...] = np.where(x > 0, x, 0.1 * x)
+
+        def df(self, x, y, out):
+            out[...] = np.where(x > 0, 1, 0.1)
+
+        def backward(self, params, x, y, dy, dx, grads, ctx):
+            if dx is not None:
+                dx[...] = dy * np.where(x > 0, 1, 0.1)
+
+    net = bp.mlp([3, 4, 2], activation=Leaky(), dtype="float64", rng=0)
+    assert "1 where a > 0, else 0" not in str(net.explain(*data))
+    assert "1 where a > 0, else 0" in str(bp.mlp([3, 4, 2], rng=0).explain(*data))
+
+
+def test_it_walks_in_evaluation_mode_with_the_networks_own_buffers(data):
+    net = deep()
+    before = {name: array.copy() for name, array in net.buffers.items()}
+    net.buffers["halves1.mean"] = [1.0, 2.0, 3.0, 4.0]
+    values = net.explain(*data, row=1).as_dict()["values"]
+    np.testing.assert_allclose(values["h_4"], net.forward(data[0])[1], rtol=1e-12)
+    assert (net.buffers["halves1.mean"] == [1, 2, 3, 4]).all()
+    assert (before["halves1.mean"] == 0).all()
+
+
+def test_values_are_those_of_gradients(data):
+    X, y = data
+    net = bp.Network(3, [bp.Dense(5), bp.Tanh(), bp.Dense(4), bp.Dense(2)], dtype="float64", rng=0)
+    values, g = net.explain(X, y, row=3).as_dict()["values"], net.gradients(X[[3]], y[[3]])
+    want = {"x": g.values.x, "y_hat": g.values.y_hat}
+    want |= {f"a_{k}": g.values.a[k] for k in (1, 2, 3)}
+    want |= {f"h_{k}": g.values.h[k] for k in (0, 1, 2, 3)}
+    assert values.keys() == want.keys()
+    for name, array in want.items():
+        np.testing.assert_allclose(values[name], array[0], rtol=1e-12, err_msg=name)
