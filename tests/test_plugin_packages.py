@@ -157,3 +157,25 @@ def test_bodies_are_those_that_are_meant(site, tmp_path):
         "maxout": "True",
         "leaky_relu": "False",
     }
+
+
+@pytest.mark.slow
+def test_explain_walks_through_them(site, tmp_path):
+    """Bodies in C and Python, by their own backward and in their own words."""
+    code = (
+        "import numpy as np, fastbp as bp\n"
+        "layers = [bp.Dense(6), bp.layer('layernorm'), bp.layer('leaky_relu', slope=0.25), "
+        "bp.Dense(3), bp.layer('maxout', units=2)]\n"
+        "X = np.random.default_rng(0).normal(size=(3, 4))\n"
+        "net = bp.Network(4, layers, loss='huber', dtype='float64', rng=0)\n"
+        "t = np.random.default_rng(1).normal(size=(3, net.n_out))\n"
+        "for name in net.params:\n"
+        "    walk = net.explain(X, t, row=1, weight=name)\n"
+        "    assert np.isclose(walk.product, walk.gradient, rtol=1e-10), name\n"
+        "print(net.explain(X, t, row=1, weight='layernorm1.gamma'))\n"
+    )
+    told = call("-c", code, site=site, cwd=tmp_path)
+    assert "1 where a > 0, else 0.25" in told
+    assert "linear beyond 1" in told
+    assert "maxout1: Maxout(2)'s own backward" in told
+    assert "and now talk to the parameters" in told

@@ -87,7 +87,7 @@ def talk(loss: Loss, a: Array, targets: Array, below: str, ends_affine: bool, ro
         factors = [_whole(at, loss, below, delta[0])]
     else:
         factors = [_first(at, loss, dy_hat)]
-        if loss.output != "identity" or ends_affine:
+        if loss.y_hat_map != "identity" or ends_affine:
             factors.append(_second(at, loss, below, output, dy_hat))
     return Output(float(losses[0]), formulas.loss, y_hat[0], targets[0], tuple(factors), note)
 
@@ -102,7 +102,7 @@ def _first(at: _Entry, loss: Loss, dy_hat: Array) -> Factor:
 
 def _second(at: _Entry, loss: Loss, below: str, output: Jacobian, dy_hat: Array) -> Factor:
     """∂ŷ/∂a_L, which leads to E5."""
-    letters, diagonal = MAPS[loss.output or "identity"]
+    letters, diagonal = MAPS[loss.y_hat_map or "identity"]
     delta, name = output.after(dy_hat), f"∂ŷ/∂{below}"
     product = Product(
         f"∂ℒ/∂{below}", "E5", at.formulas.delta or f"∂ℒ/∂ŷ · {name}", at.of_delta(delta), delta
@@ -131,7 +131,7 @@ def _e4(
     if output is None:
         return None, None, f"{name} gives ŷ by a map of its own, so the walk begins behind it"
     dy_hat = np.empty_like(a)
-    if type(loss).y_hat_gradient is Loss.y_hat_gradient and loss.output == "identity":
+    if type(loss).y_hat_gradient is Loss.y_hat_gradient and loss.y_hat_map == "identity":
         dy_hat[...] = delta
     else:
         try:
@@ -162,12 +162,12 @@ def _e4(
 def _map(loss: Loss, a: Array, y_hat: Array) -> Jacobian | None:
     """∂ŷ/∂a of the map that the loss says its y_hat is, if y_hat agrees."""
     with np.errstate(over="ignore", under="ignore"):
-        if loss.output == "identity" and (y_hat == a).all():
+        if loss.y_hat_map == "identity" and (y_hat == a).all():
             return Diagonal(np.ones_like(a))
-        if loss.output == "softmax":
+        if loss.y_hat_map == "softmax":
             e = np.exp(a - a.max())
             return Softmax(y_hat) if np.allclose(y_hat, e / e.sum(), rtol=1e-9) else None
-        if loss.output == "sigmoid":
+        if loss.y_hat_map == "sigmoid":
             e = np.exp(-np.abs(a))  # ŷ (1 - ŷ) would cancel near 1
             if np.allclose(y_hat, np.where(a >= 0, 1, e) / (1 + e), rtol=1e-9):
                 return Diagonal(e / (1 + e) ** 2)

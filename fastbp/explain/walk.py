@@ -227,7 +227,11 @@ def _slope(walk: Walk, position: int, u: int) -> tuple[str, str]:
 
 def _said(layer: Layer) -> str:
     functions = ("f", "df", "forward", "backward", "__fastbp_elementwise__")
-    return str(getattr(layer, "slope", "")) if says_itself(layer, "slope", *functions) else ""
+    return (
+        str(getattr(layer, "derivative", ""))
+        if says_itself(layer, "derivative", *functions)
+        else ""
+    )
 
 
 def _term(x: float, y: float) -> str:

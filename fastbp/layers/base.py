@@ -92,7 +92,7 @@ class Elementwise(Layer):
     ----------
     needs_x : bool
         False promises that ``df`` reads y alone.
-    slope : str
+    derivative : str
         g'(a) in letters, from a and h = g(a) that stand alone, for :meth:`Network.explain`:
         ``"h (1 - h)"``.
 
@@ -109,7 +109,7 @@ class Elementwise(Layer):
     """
 
     needs_x = True
-    slope = ""
+    derivative = ""
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name

@@ -32,7 +32,7 @@ class ReLU(Elementwise):
 
     gain = math.sqrt(2)
     needs_x = False
-    slope = "1 where a > 0, else 0"
+    derivative = "1 where a > 0, else 0"
 
     def f(self, x: Array, y: Array) -> None:
         relu_forward(x, out=y)

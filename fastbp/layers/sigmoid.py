@@ -26,7 +26,7 @@ class Sigmoid(Elementwise):
     """
 
     needs_x = False
-    slope = "h (1 - h)"
+    derivative = "h (1 - h)"
 
     def f(self, x: Array, y: Array) -> None:
         sigmoid_forward(x, out=y)

@@ -27,7 +27,7 @@ class Tanh(Elementwise):
 
     gain = 5 / 3  # keeps the variance of h roughly level from layer to layer (PyTorch's constant)
     needs_x = False
-    slope = "(1 - h)(1 + h)"
+    derivative = "(1 - h)(1 + h)"
 
     def f(self, x: Array, y: Array) -> None:
         tanh_forward(x, out=y)

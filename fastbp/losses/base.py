@@ -60,7 +60,7 @@ class Loss(Part):
         What y holds: classes or probability rows; values; labels in [0, 1].
     probabilities : bool
         Whether y_hat are probabilities, so that ``predict_proba`` makes sense.
-    output : {"identity", "softmax", "sigmoid"} or None
+    y_hat_map : {"identity", "softmax", "sigmoid"} or None
         Which map :meth:`y_hat` is, if it is one of these; a loss that overrides ``y_hat`` says
         this anew.
     """
@@ -69,7 +69,7 @@ class Loss(Part):
     rows_independent = True
     targets: Literal["classes", "values", "binary"] = "values"
     probabilities = False
-    output: Literal["identity", "softmax", "sigmoid"] | None = "identity"
+    y_hat_map: Literal["identity", "softmax", "sigmoid"] | None = "identity"
 
     def target_width(self, n_out: int) -> int:
         """Width of a row of targets for a network with n_out outputs; raises where none fits."""

@@ -32,7 +32,7 @@ class SigmoidCrossEntropy(Loss):
 
     targets = "binary"
     probabilities = True
-    output = "sigmoid"
+    y_hat_map = "sigmoid"
 
     def loss_and_delta(self, a: Array, targets: Array, delta: Array | None) -> Array:
         return sigmoid_cross_entropy(a, targets, delta)

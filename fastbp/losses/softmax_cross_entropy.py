@@ -33,7 +33,7 @@ class SoftmaxCrossEntropy(Loss):
 
     targets = "classes"
     probabilities = True
-    output = "softmax"
+    y_hat_map = "softmax"
 
     def target_width(self, n_out: int) -> int:
         if n_out < 2:

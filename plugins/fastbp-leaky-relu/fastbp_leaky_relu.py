@@ -15,6 +15,10 @@ class LeakyReLU(bp.layers.Elementwise):
             raise bp.ConfigError(f"slope: got {slope!r}; wanted a number between 0 and 1")
         self.slope, self.name = slope, name
 
+    @property
+    def derivative(self):  # in letters, for net.explain
+        return f"1 where a > 0, else {self.slope}"
+
     def f(self, x, y):
         np.multiply(x, self.slope, out=y)
         np.maximum(x, y, out=y)

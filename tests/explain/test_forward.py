@@ -153,6 +153,27 @@ def test_a_subclass_does_not_speak_with_its_base_classs_words(data):
     assert "1 where a > 0, else 0" in str(bp.mlp([3, 4, 2], rng=0).explain(*data))
 
 
+def test_a_layer_speaks_for_its_own_arguments(data):
+    class Leaky(bp.layers.Elementwise):
+        def __init__(self, slope=0.1, name=None):
+            self.slope, self.name = slope, name
+
+        @property
+        def derivative(self):
+            return f"1 where a > 0, else {self.slope}"
+
+        def f(self, x, y):
+            y[...] = np.where(x > 0, x, self.slope * x)
+
+        def df(self, x, y, out):
+            out[...] = np.where(x > 0, 1, self.slope)
+
+    net = bp.mlp([3, 4, 2], activation=Leaky(0.25), dtype="float64", rng=0)
+    text = str(net.explain(*data))
+    assert "g₁' = 1 where a > 0, else 0.25" in text
+    assert "g₁' = 0.25" not in text
+
+
 def test_it_walks_in_evaluation_mode_with_the_networks_own_buffers(data):
     net = deep()
     before = {name: array.copy() for name, array in net.buffers.items()}

@@ -122,7 +122,7 @@ class Mapped(Python):
 class Smoothed(bp.losses.Loss):
     """Cross-entropy with a part of the targets spread out, whose E4 nobody has told."""
 
-    targets, probabilities, output = "classes", True, "softmax"
+    targets, probabilities, y_hat_map = "classes", True, "softmax"
 
     def loss_and_delta(self, a, targets, delta):
         p = np.full(a.shape, 0.05)

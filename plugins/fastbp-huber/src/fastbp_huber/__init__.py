@@ -33,6 +33,11 @@ class Huber(bp.losses.Loss):
             delta[...] = near
         return (near * (r - 0.5 * near)).sum(axis=1)
 
+    def formulas(self, targets):  # in letters, for net.explain
+        d = self.threshold
+        delta = f"max(min(ŷ - t, {d:g}), -{d:g})"
+        return bp.losses.Formulas(f"Σ ½ (ŷ - t)², linear beyond {d:g}", delta, delta)
+
     def __fastbp_loss__(self):
         return capsule(self.threshold)
 
