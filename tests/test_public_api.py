@@ -299,7 +299,9 @@ def test_docstring_of_a_class(name):
     assert "\n" not in first
     found = sections(doc)
     contract = cls in (bp.Layer, bp.Loss, bp.Optimizer, bp.layers.Elementwise)
-    handed_out = cls in (bp.Gradients, bp.History, bp.layers.LayerSpec, bp.layers.Context)
+    handed_out = cls in (
+        bp.Explanation, bp.Gradients, bp.History, bp.layers.LayerSpec, bp.layers.Context,
+    )  # fmt: skip
     parameters = own_parameters(cls.__init__) if cls.__init__ is not object.__init__ else []
     if contract or handed_out:
         assert "Attributes" in found
