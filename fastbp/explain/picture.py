@@ -31,7 +31,8 @@ LEGEND = (
 def draw(walk: Walk, title: str, path: Any = None) -> Figure:
     """Draw the walk, and save it where there is a path.
 
-    Nothing global of matplotlib is touched: no pyplot, no backend, no settings.
+    Nothing global of matplotlib is touched: no pyplot, no backend, no settings. What the user has
+    set for plots of curves is not for this one, so font, colours and lines are said in each call.
     """
     try:
         import matplotlib
@@ -43,6 +44,7 @@ def draw(walk: Walk, title: str, path: Any = None) -> Figure:
     found = columns(walk)
     place = Placement(walk, found, links(walk, found), title)
     figure = Figure(figsize=(place.width, place.height), dpi=150, facecolor="white")
+    figure.set_layout_engine("none")
     if path is not None:
         path = _path(path, figure.canvas.get_supported_filetypes())
     axes = figure.add_axes((0, 0, 1, 1))
@@ -80,16 +82,17 @@ class _Scale:
 def _link(axes: Axes, place: Placement, c: int, link: Link, product: float) -> None:
     x = place.x[c : c + 2]
     below, above = place.y(place.columns[c]), place.y(place.columns[c + 1])
-    shares = np.abs(link.flow) / (np.abs(link.flow).sum() or 1)
+    shares = np.abs(link.flow) / (np.abs(link.flow).max() or 1)
+    shares /= shares.sum() or 1
     for i, j in np.argwhere(link.joined):
         y, w, share = [below[j], above[i]], float(link.weights[i, j]), shares[i, j]
         if share > 0.003:
             against = link.flow[i, j] * np.sign(product) < 0
             style = (0, (2, 0.8)) if against else "-"
-            axes.plot(x, y, color=ACCENT, lw=0.5 + 4.5 * share, ls=style, zorder=2)
+            _line(axes, x, y, ACCENT, 0.5 + 4.5 * share, zorder=2, ls=style)
         else:
             thick = 2 if place.small else 1.3
-            axes.plot(x, y, color=str(0.9 - 0.3 * w), lw=0.5 + thick * w, zorder=1 + w / 2)
+            _line(axes, x, y, str(0.9 - 0.3 * w), 0.5 + thick * w, zorder=1 + w / 2)
     names = "\n".join(short(name, 20) for name in link.layers)
     _text(axes, x.mean(), place.top + 0.55, names, 8, color=PALE, va="bottom")
 
@@ -101,13 +104,13 @@ def _walked(axes: Axes, place: Placement, c: int) -> None:
     middle = (x0 + x1) / 2
     starts = place.y(below)[: len(below.shown)][np.isin(below.shown, below.walked)]
     ends = place.y(above)[: len(above.shown)][np.isin(above.shown, above.walked)]
-    y = float(np.mean(ends)) if len(ends) else place.top
+    y = float(np.mean(ends if len(ends) else place.y(above)))
     start = (middle, y)
     if len(starts):
         start, y = (x0, starts[0]), (starts[0] + y) / 2
     for end in ends:
         thick = max(1.5, 4 / len(ends))
-        axes.plot([start[0], x1], [start[1], end], color=ACCENT, lw=thick, zorder=3)
+        _line(axes, [start[0], x1], [start[1], end], ACCENT, thick, zorder=3)
     if len(starts) and abs(ends[0] - starts[0]) < 0.3 * (x1 - x0):
         y += 0.3 + abs(ends[0] - starts[0]) / 4  # a flat line would be hidden by it
     box = BOX | {"alpha": 1, "edgecolor": ACCENT, "pad": 2.5}
@@ -122,13 +125,13 @@ def _column(
     _text(axes, x, place.top + 0.14, short(column.gradient_name, 20), 8, color=PALE)
     for unit, y in zip(column.shown, place.y(column), strict=False):
         axes.plot(
-            [x], [y], marker="o", fillstyle="left", markersize=144 * r, zorder=4,
+            [x], [y], ls="", marker="o", fillstyle="left", markersize=144 * r, zorder=4,
             markerfacecolor=value(column.values[unit]), markeredgecolor=INK, markeredgewidth=0.7,
             markerfacecoloralt=gradient(column.gradients[unit]),
         )  # fmt: skip
         if unit in column.walked:
             axes.plot(
-                [x], [y], marker="o", fillstyle="none", markersize=144 * r + 3, zorder=4,
+                [x], [y], ls="", marker="o", fillstyle="none", markersize=144 * r + 3, zorder=4,
                 markeredgecolor=ACCENT, markeredgewidth=2.5,
             )  # fmt: skip
         above, under, left, right = place.words(column, unit)
@@ -146,11 +149,16 @@ def _bar(axes: Axes, scale: _Scale, label: str, middle: float) -> None:
     axes.imshow(
         np.linspace(-1, 1, 256)[np.newaxis], cmap=scale.colours, vmin=-ENDS, vmax=ENDS,
         extent=(middle - half, middle + half, y - 0.06, y + 0.06), aspect="auto",
+        interpolation="nearest",
     )  # fmt: skip
     _text(axes, middle, y + 0.18, label, 8)
     for tick in (-1, -0.5, 0, 0.5, 1):
         text = f"{np.sign(tick) * tick**2 * scale.most + 0.0:.2g}"
         _text(axes, middle + tick * half, y - 0.15, text, 7, color=PALE)
+
+
+def _line(axes: Axes, x: Any, y: Any, colour: str, thick: float, **more: Any) -> None:
+    axes.plot(x, y, color=colour, lw=thick, marker="", **({"ls": "-"} | more))
 
 
 def _text(axes: Axes, x: float, y: float, text: str, size: float, **more: Any) -> None:
@@ -182,4 +190,4 @@ def _save(figure: Figure, path: str) -> None:
     try:
         figure.savefig(path)
     except (OSError, ValueError) as exc:
-        raise ConfigError(f"path: got {path!r}, {exc}; wanted a path to write to") from exc
+        raise ConfigError(f"path: got {path!r}; wanted one to write to ({exc})") from exc

@@ -43,7 +43,7 @@ class Placement:
         self.radius, self._pitch = (0.19, 0.95) if self.small else (0.13, 0.44)
         rows = max(map(_rows, columns))
         self._middle = FOOT + 0.4 + self._pitch * (rows - 1) / 2
-        self.top = FOOT + 0.75 + self._pitch * (rows - 1)
+        self.top = FOOT + 0.78 + self._pitch * (rows - 1)
         self.label = _label(walk)
         gaps = [max(GAP, wide(self.label) + 1.2) if link.walked else GAP for link in links]
         first, last = columns[0], columns[-1]
