@@ -16,6 +16,9 @@ from fastbp.explain.picture import ACCENT
 class Centred(bp.layers.Layer):
     """y = gamma (x - mean of x): its own backward, and parameters."""
 
+    def __init__(self, name=None):
+        self.name = name
+
     def build(self, n_in, dtype):
         return bp.layers.LayerSpec(n_out=n_in, params={"gamma": (n_in,)})
 
@@ -101,8 +104,8 @@ WALKS = {
     "one output": (network(3, bp.Dense(1, bias=False), loss="sigmoid_cross_entropy"), None),
     "1-1": (network(1, bp.Dense(1), loss="squared_error"), None),
     "long names": (
-        network(3, bp.Dense(4, name="a_layer_with_a_very_long_name"), Centred(), bp.Dense(2)),
-        ("centred1.gamma", 0),
+        network(3, bp.Dense(4, name="dense" * 9), Centred("centred" * 6), Pairs(), bp.Dense(2)),
+        ("dense1.W", 0, 1),
     ),
     "an amount that is no formula": (network(2, bp.Dense(2, name="$\\frac$")), None),
 }
@@ -238,9 +241,8 @@ def test_layers_of_up_to_12_units_are_shown_whole():
 
 def test_the_walked_units_and_the_class_are_always_shown():
     net = mlp(40, 30, 20)
-    X = data(net)[0]
-    y_hat = net.predict_proba(X)[0]
-    label = int(np.argmin(y_hat))
+    X, label = data(net)[0], 7
+    net.params["dense2.b"][label] = -20  # so that ŷ of the class is next to nothing
     g = net.gradients(X, [label], input_gradient=True)
     least = [int(np.argmin(np.abs(v * d))) for v, d in ((X, g.x), (g.values.h[1], g.h[1]))]
     walk = net.explain(X, [label], weight=("dense1.W", least[1], least[0]))
@@ -292,13 +294,25 @@ def test_huge_and_tiny_numbers_are_drawn():
     for W1, W2 in ((1e150, 1e-150), (1e-150, 1e150), (0, 0)):
         net.params["dense1.W"], net.params["dense2.W"] = np.full((2, 2), W1), np.full((2, 2), W2)
         agg(net.explain([[1e3, 1e-300]], [[1, 2]]).plot())
+    agg(net.explain([[0, 0]], [[0, 0]]).plot())
+
+
+def test_all_of_the_product_flows_through_a_chain_of_single_units_even_where_a_factor_overflows():
+    net = network(1, *(bp.Dense(1, bias=False) for _ in range(3)), loss="squared_error")
+    for k, weight in enumerate((1e-200, 1e200, 1e-250), 1):
+        net.params[f"dense{k}.W"] = [[weight]]
+    walk = net.explain([[1e200]], [[1]])
+    assert walk.product == pytest.approx(-1e150)
+    assert np.isinf(showing.tangents(walk._walk)[2])  # 1e200 · 1e200
+    blue = [line for line in walk.plot().axes[0].lines if line.get_color() == ACCENT]
+    assert [line.get_linewidth() for line in blue] == [4, 5, 5]
 
 
 # How it is laid out
 
 
 @walks
-def test_no_text_covers_another_or_leaves_the_picture(name):
+def test_no_text_covers_another_or_a_unit_or_leaves_the_picture(name):
     figure = explanation(name).plot()
     canvas = agg(figure)
     renderer, (width, height) = canvas.get_renderer(), canvas.get_width_height()
@@ -309,6 +323,13 @@ def test_no_text_covers_another_or_leaves_the_picture(name):
     for (text, box), (other, its) in itertools.combinations(boxes, 2):
         apart = box.x1 < its.x0 or its.x1 < box.x0 or box.y1 < its.y0 or its.y1 < box.y0
         assert apart, (text, other)
+    for unit in figure.axes[0].lines:
+        if len(unit.get_xdata()) == 1:
+            x, y = unit.get_transform().transform((unit.get_xdata()[0], unit.get_ydata()[0]))
+            r = unit.get_markersize() / 2 * figure.dpi / 72
+            for text, box in boxes:
+                away = box.x1 < x - r or x + r < box.x0 or box.y1 < y - r or y + r < box.y0
+                assert away, (text, x, y)
 
 
 def test_settings_of_the_user_change_nothing():
@@ -316,8 +337,8 @@ def test_settings_of_the_user_change_nothing():
     want = np.asarray(agg(walk.plot()).buffer_rgba())
     settings = {
         "font.size": 30, "font.family": "monospace", "text.usetex": True, "text.color": "white",
-        "lines.marker": "o", "lines.linestyle": ":", "figure.autolayout": True, "axes.grid": True,
-        "figure.facecolor": "black", "axes.facecolor": "black", "image.cmap": "jet",
+        "lines.marker": "o", "lines.markersize": 40, "lines.linestyle": ":", "axes.grid": True,
+        "figure.facecolor": "black", "axes.facecolor": "black", "figure.autolayout": True,
     }  # fmt: skip
     with matplotlib.rc_context(settings):
         got = np.asarray(agg(walk.plot()).buffer_rgba())
