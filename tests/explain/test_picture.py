@@ -36,17 +36,25 @@ class Centred(bp.layers.Layer):
 
 
 class Pairs(bp.layers.Layer):
-    """y_u = x_2u x_2u+1: half as wide."""
+    """y_u = s_2u x_2u s_2u+1 x_2u+1: half as wide, with more entries of s than units."""
 
     def build(self, n_in, dtype):
-        return bp.layers.LayerSpec(n_out=n_in // 2)
+        return bp.layers.LayerSpec(n_out=n_in // 2, params={"s": (n_in,)})
+
+    def init(self, params, rng, gain=1.0):
+        params["s"][...] = rng.uniform(0.5, 1.5, params["s"].shape)
 
     def forward(self, params, x, y, ctx):
-        np.multiply(x[:, ::2], x[:, 1::2], out=y)
+        z = params["s"] * x
+        np.multiply(z[:, ::2], z[:, 1::2], out=y)
 
     def backward(self, params, x, y, dy, dx, grads, ctx):
+        z = params["s"] * x
+        dz = np.empty_like(z)
+        dz[:, ::2], dz[:, 1::2] = dy * z[:, 1::2], dy * z[:, ::2]
+        grads["s"][...] = (dz * x).sum(axis=0)
         if dx is not None:
-            dx[:, ::2], dx[:, 1::2] = dy * x[:, 1::2], dy * x[:, ::2]
+            dx[...] = dz * params["s"]
 
 
 class Leaky(bp.layers.Elementwise):
@@ -98,6 +106,7 @@ WALKS = {
     "Mazur": (mazur(), ("dense1.W", 0, 0)),
     "mixed": (mixed(), ("dense1.W", 3, 0)),
     "mixed, a layer's own parameter": (mixed(), ("centred1.gamma", 2)),
+    "mixed, a parameter with more entries than units": (mixed(), ("pairs1.s", 5)),
     "mixed, a parameter of all units": (mixed(), ("leaky1.slope",)),
     "no affine layer": (network(4, Centred(), Pairs()), ("centred1.gamma", 1)),
     "activation first": (network(3, "tanh", bp.Dense(2)), None),
