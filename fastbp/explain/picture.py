@@ -10,15 +10,16 @@ import numpy as np
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, DtypeError
 from fastbp.explain.columns import Column, Link, columns, links
-from fastbp.explain.placement import Placement
+from fastbp.explain.placement import Placement, number
 from fastbp.explain.walk import Walk
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# two scales of two hues each, which differ for the colour-blind too, and an accent in none of them
-VALUE, GRADIENT, ACCENT = "PuOr_r", "PiYG_r", "#0b5fd0"
+# two scales of two hues each, and an accent that is in neither; to the colour-blind, + is yellow in
+# both and - blue or grey
+VALUE, GRADIENT, ACCENT = "PuOr_r", "PiYG", "#0b5fd0"
 INK, PALE = "#222222", "#707070"
 ENDS = 1.25  # the scales' last, almost black colours are left out
 BOX = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.4}
@@ -93,7 +94,7 @@ def _link(axes: Axes, place: Placement, c: int, link: Link, product: float) -> N
         else:
             thick = 2 if place.small else 1.3
             _line(axes, x, y, str(0.9 - 0.3 * w), 0.5 + thick * w, zorder=1 + w / 2)
-    names = "\n".join(short(name, 20) for name in link.layers)
+    names = "\n".join(_short(name, 20) for name in link.layers)
     _text(axes, x.mean(), place.top + 0.55, names, 8, color=PALE, va="bottom")
 
 
@@ -121,8 +122,8 @@ def _column(
     axes: Axes, place: Placement, c: int, column: Column, value: _Scale, gradient: _Scale
 ) -> None:
     x, r = place.x[c], place.radius
-    _text(axes, x, place.top + 0.36, short(column.name, 14), 12)
-    _text(axes, x, place.top + 0.14, short(column.gradient_name, 20), 8, color=PALE)
+    _text(axes, x, place.top + 0.36, _short(column.name, 14), 12)
+    _text(axes, x, place.top + 0.14, _short(column.gradient_name, 20), 8, color=PALE)
     for unit, y in zip(column.shown, place.y(column), strict=False):
         axes.plot(
             [x], [y], ls="", marker="o", fillstyle="left", markersize=144 * r, zorder=4,
@@ -145,7 +146,7 @@ def _column(
 
 
 def _bar(axes: Axes, scale: _Scale, label: str, middle: float) -> None:
-    half, y = 1.0, 0.92
+    half, y = 1.25, 0.92
     axes.imshow(
         np.linspace(-1, 1, 256)[np.newaxis], cmap=scale.colours, vmin=-ENDS, vmax=ENDS,
         extent=(middle - half, middle + half, y - 0.06, y + 0.06), aspect="auto",
@@ -153,7 +154,7 @@ def _bar(axes: Axes, scale: _Scale, label: str, middle: float) -> None:
     )  # fmt: skip
     _text(axes, middle, y + 0.18, label, 8)
     for tick in (-1, -0.5, 0, 0.5, 1):
-        text = f"{np.sign(tick) * tick**2 * scale.most + 0.0:.2g}"
+        text = number(np.sign(tick) * tick**2 * scale.most)
         _text(axes, middle + tick * half, y - 0.15, text, 7, color=PALE)
 
 
@@ -167,7 +168,7 @@ def _text(axes: Axes, x: float, y: float, text: str, size: float, **more: Any) -
         axes.text(x, y, text, fontsize=size, parse_math=False, usetex=False, **more)
 
 
-def short(name: str, most: int) -> str:
+def _short(name: str, most: int) -> str:
     """The name, or as much of it as there is room for."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
