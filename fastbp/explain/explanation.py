@@ -154,10 +154,10 @@ class Explanation:
 
         Each unit shows its value in its left half and the loss's gradient with respect to it in
         its right half. Grey lines are as thick as the gradient of their weight. The walked weight
-        and its chain are blue, each line as thick as the share of the product that flows through
-        it, and dashed where that has the other sign. Layers of more than 12 units show the 10
-        where |value · gradient| is largest, among them the walked weight's own and the example's
-        class, and say how many are left out.
+        and its chain are blue: each line is as thick as the share of the product that flows through
+        it, among those shown of its layer, and dashed where that has the other sign. Layers of more
+        than 12 units show the 10 where |value · gradient| is largest, among them the walked
+        weight's own and the example's class, and say how many are left out.
 
         Parameters
         ----------
