@@ -247,9 +247,10 @@ def outer(module):
 def test_only_numpy_and_scipy_are_imported():
     others = {module: outer(module) - {"numpy", "scipy"} for module in SOURCES}
     others = {module: names for module, names in others.items() if names}
-    # imported when asked for only: a bar where tqdm is installed, tests where pytest is; told of
-    # fastbp where it is installed: threadpoolctl
+    # imported when asked for only: a bar where tqdm is installed, tests where pytest is, a picture
+    # where matplotlib is; told of fastbp where it is installed: threadpoolctl
     assert others == {
+        "fastbp.explain.picture": {"matplotlib"},
         "fastbp.progress": {"tqdm"},
         "fastbp.testing.run": {"pytest"},
         "fastbp.threadpools": {"threadpoolctl"},

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastbp.batch import Batch
 from fastbp.checks import Array
-from fastbp.explain import destination, document, show
+from fastbp.explain import destination, document, picture, show
 from fastbp.explain.factor import Factor
 from fastbp.explain.jacobians import Jacobian
 from fastbp.explain.walk import Walk, walk
 from fastbp.gradients import Gradients
 from fastbp.layout import Layout, Views
 from fastbp.losses import Loss
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Explanation:
@@ -144,6 +148,43 @@ class Explanation:
             "matrix": None if matrix is None else matrix.tolist(),
             "values": {name: array.tolist() for name, array in _values(walk).items()},
         }
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """One picture of the network: values forward, gradients backward, the chain marked.
+
+        Each unit shows its value in its left half and the loss's gradient with respect to it in
+        its right half. Grey lines are as thick as the gradient of their weight. The walked weight
+        and its chain are blue: each line is as thick as the share of the product that flows through
+        it, among those shown of its layer, and dashed where that has the other sign. Layers of more
+        than 12 units show the 10 where |value · gradient| is largest, among them the walked
+        weight's own and the example's class, and say how many are left out.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+            Also save it; the ending decides the format.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            ``figure.savefig(path)`` saves it; a notebook in which ``%matplotlib inline`` was run
+            shows it.
+
+        Raises
+        ------
+        ConfigError
+            matplotlib is not installed, which the extra ``plot`` brings; or it cannot write files
+            of that ending, or not there.
+        DtypeError
+            The path is none.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as bp
+        >>> walk = bp.mlp([2, 3, 2], rng=0).explain(np.ones((1, 2)), [1])
+        >>> walk.plot().savefig("walk.png")  # doctest: +SKIP
+        """
+        return picture.draw(self._walk, document.title(self._walk), path)
 
 
 def explain(

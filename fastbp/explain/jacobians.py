@@ -35,6 +35,16 @@ class Jacobian:
         """The row vector `row`, (n_above,), times this matrix: (n_below,)."""
         raise NotImplementedError
 
+    def before(self, column: Array) -> Array:
+        """This matrix times the column vector `column`, (n_below,): (n_above,)."""
+        return np.array([self.after(unit) @ column for unit in _units(self.shape[0])])
+
+    def entries(self, above: Array, below: Array) -> Array:
+        """Those of some rows and columns, (len(above), len(below))."""
+        rows = np.zeros((len(above), self.shape[0]))
+        rows[np.arange(len(above)), above] = 1
+        return np.array([self.after(row)[below] for row in rows])
+
     def matrix(self) -> Array:
         """The matrix itself, for small ones: unit row vectors times it."""
         return np.array([self.after(unit) for unit in _units(self.shape[0])])
@@ -53,6 +63,9 @@ class Weights(Jacobian):
     def after(self, row: Array) -> Array:
         return np.asarray(row @ self.W)
 
+    def before(self, column: Array) -> Array:
+        return np.asarray(self.W @ column)
+
     def compact(self) -> dict[str, Any]:
         return {"parameter": self.name}
 
@@ -65,6 +78,9 @@ class Diagonal(Jacobian):
 
     def after(self, row: Array) -> Array:
         return np.asarray(row * self.diagonal)
+
+    def before(self, column: Array) -> Array:
+        return np.asarray(self.diagonal * column)
 
     def compact(self) -> dict[str, Any]:
         return {"diagonal": self.diagonal.tolist()}

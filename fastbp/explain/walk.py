@@ -197,7 +197,8 @@ def _unit(walk: Walk, position: int, value: Array) -> int:
     """The unit to show of a boundary: the walked weight's own where each unit is still itself."""
     weight, jacobians = walk.weight, walk.jacobians
     between = jacobians[weight.slot.layer + 1 : position]
-    if weight.index and all(isinstance(jacobian, Diagonal) for jacobian in between):
+    same = all(isinstance(jacobian, Diagonal) for jacobian in between)
+    if same and weight.index and weight.index[0] < len(value):  # a layer's own has any shape
         return weight.index[0]
     return int(np.argmax(np.abs(value)))
 
