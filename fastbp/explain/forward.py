@@ -6,7 +6,7 @@ import numpy as np
 
 from fastbp import checks, plugins
 from fastbp.checks import Array
-from fastbp.explain.jacobians import Backward, Diagonal, Jacobian, Weights, is_elementwise
+from fastbp.explain.jacobians import Backward, Diagonal, Jacobian, Weights, is_elementwise, slope_of
 from fastbp.kernels.bodies import LayerBody
 from fastbp.kernels.context import Context
 from fastbp.layout import Layout, Views
@@ -59,11 +59,10 @@ def forward(
         backwards.append(own)
         if layer.affine:
             jacobians.append(Weights(params[i]["W"], f"{name}.W"))
-        elif is_elementwise(layer):
-            slope = own.after(np.ones(spec.n_out))  # a backward of ones, whoever's function that is
-            checks.finite(f"{name}'s slope", slope[np.newaxis], rows)
-            jacobians.append(Diagonal(slope))
         else:
-            jacobians.append(own)
+            slope = slope_of(own) if is_elementwise(layer) else None
+            if slope is not None:
+                checks.finite(f"{name}'s slope", slope[np.newaxis], rows)
+            jacobians.append(own if slope is None else Diagonal(slope))
         x = y
     return values, jacobians, backwards

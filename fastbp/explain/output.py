@@ -69,7 +69,7 @@ def talk(loss: Loss, a: Array, targets: Array, below: str, ends_affine: bool, ro
         The caller's number of it, for messages.
     """
     body = LossBody(loss, a.shape[1], np.float64, label=plugins.label(loss))
-    y_hat, delta, losses = np.empty_like(a), np.empty_like(a), np.empty(1)
+    y_hat, delta = np.empty_like(a), np.empty_like(a)
     with plugins.blamed(loss, "loss_and_delta"):
         losses = np.asarray(body.loss_and_delta(a, targets, delta))
     with plugins.blamed(loss, "y_hat"):
@@ -78,7 +78,9 @@ def talk(loss: Loss, a: Array, targets: Array, below: str, ends_affine: bool, ro
     checks.finite("the loss", losses.reshape(1, -1), rows)
     checks.finite(f"∂ℒ/∂{below}", delta, rows)
     formulas = Formulas()
-    if says_itself(loss, "formulas", "loss_and_delta", "__fastbp_loss__"):
+    if says_itself(
+        loss, "formulas", "loss_and_delta", "y_hat", "y_hat_gradient", "__fastbp_loss__"
+    ):
         with plugins.blamed(loss, "formulas"):
             formulas = Formulas(*map(str, loss.formulas(targets)))
     dy_hat, output, note = _e4(loss, a, targets, y_hat, delta)
@@ -148,15 +150,15 @@ def _e4(
         return None, None, f"{why}, so the walk begins with E5, which needs no quotient"
     with np.errstate(all="ignore"):
         product = output.after(dy_hat[0])
-        room = 1e-6 * np.abs(delta).max() + 1e-12 * np.abs(dy_hat * y_hat).max()
-        agree = np.abs(product - delta[0]).max() <= room
-    if not agree:
-        return (
-            None,
-            None,
-            f"{name}'s ∂ℒ/∂ŷ does not lead to its own ∂ℒ/∂a, so the walk begins there",
-        )
-    return dy_hat[0], output, ""
+        off, largest = np.abs(product - delta[0]).max(), np.abs(delta).max()
+        rounding = 1e-12 * max(np.abs(y_hat).max(), np.abs(dy_hat * y_hat).max())
+    if off <= 1e-11 * largest:
+        return dy_hat[0], output, ""
+    if off <= rounding:
+        why = "ŷ is so near the target that ∂ℒ/∂ŷ · ∂ŷ/∂a would lose digits"
+        return None, None, f"{why}, so the walk begins with E5"
+    why = f"{name}'s ∂ℒ/∂ŷ does not lead to its own ∂ℒ/∂a"
+    return None, None, f"{why}, so the walk begins there"
 
 
 def _map(loss: Loss, a: Array, y_hat: Array) -> Jacobian | None:

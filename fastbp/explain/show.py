@@ -77,7 +77,9 @@ def _line(left: str, right: str) -> list[str]:
     """Something on the left, and where it comes from on the right."""
     room = WIDTH - 18
     first, *rest = textwrap.wrap(left, room, subsequent_indent=" " * 10) or [""]
-    return [f"{first:<{room}}{right:>18}", *rest]
+    if len(first) + 1 + len(right) > WIDTH:
+        return [first, *rest, *(line.rjust(WIDTH) for line in textwrap.wrap(right, WIDTH))]
+    return [first + right.rjust(WIDTH - len(first)), *rest]
 
 
 def _below(line: str, indent: str) -> list[str]:
@@ -86,7 +88,16 @@ def _below(line: str, indent: str) -> list[str]:
 
 
 def _values(lines: list[str], indent: str) -> list[str]:
-    return [f"{indent}{'=' if i == 0 else ' '} {line}" for i, line in enumerate(lines)]
+    shown = []
+    for i, line in enumerate(lines):
+        head = f"{indent}{'=' if i == 0 else ' '} "
+        if len(head) + len(line) <= WIDTH:  # a matrix's rows are aligned: wrapping would undo it
+            shown.append(head + line)
+        else:
+            shown += textwrap.wrap(
+                line, WIDTH, initial_indent=head, subsequent_indent=indent + "    "
+            )
+    return shown
 
 
 def _wrapped(line: str, indent: int = 0) -> list[str]:

@@ -60,7 +60,7 @@ def with_numbers(formula: str, values: Mapping[str, str]) -> str:
     '0.25 (1 - 0.25)'
     """
     letters = "|".join(sorted(map(re.escape, values), key=len, reverse=True))
-    return re.sub(rf"(?<![\w.'])({letters})(?![\w'(])", lambda hit: values[hit[1]], formula)
+    return re.sub(rf"(?<![\w.'])({letters})(?![^\W²³]|')", lambda hit: values[hit[1]], formula)
 
 
 def entry(symbol: str, index: Sequence[int]) -> str:

@@ -109,9 +109,11 @@ def walk(
         row, weight, layout, output, output.factors, tuple(names), tuple(flat),
         tuple(reversed(gradients)), tuple(jacobians), tuple(backwards),
     )  # fmt: skip
-    return dataclasses.replace(
-        start, factors=(*output.factors, *_through_layers(start), _last(start))
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        last = _last(start)
+    name, arrived = last.running.name, last.running.value
+    checks.finite(name, arrived.reshape(1), np.array([row]))
+    return dataclasses.replace(start, factors=(*output.factors, *_through_layers(start), last))
 
 
 def _through_layers(walk: Walk) -> Iterator[Factor]:
@@ -197,8 +199,8 @@ def _unit(walk: Walk, position: int, value: Array) -> int:
     """The unit to show of a boundary: the walked weight's own where each unit is still itself."""
     weight, jacobians = walk.weight, walk.jacobians
     between = jacobians[weight.slot.layer + 1 : position]
-    same = all(isinstance(jacobian, Diagonal) for jacobian in between)
-    if same and weight.index and weight.index[0] < len(value):  # a layer's own has any shape
+    affine = walk.layout.layers[weight.slot.layer].affine  # the first index is one of its units
+    if affine and all(isinstance(jacobian, Diagonal) for jacobian in between):
         return weight.index[0]
     return int(np.argmax(np.abs(value)))
 

@@ -64,7 +64,7 @@ class SoftmaxCrossEntropy(Loss):
     def formulas(self, targets: Array) -> Formulas:
         if targets.ndim == 1:
             return Formulas("-log ŷₗ", "-(1/ŷₗ) eₗ", "ŷ - eₗ")
-        return Formulas("-Σ p log ŷ", "-p / ŷ", "ŷ Σp - p")
+        return Formulas("-Σ p log ŷ", "-p / ŷ", "ŷ · Σp - p")
 
     def decide(self, y_hat: Array) -> Array:
         return np.asarray(np.argmax(y_hat, axis=1), dtype=np.int64)
