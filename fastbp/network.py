@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbp import checkpoint, checks, plugins
-from fastbp import explain as explaining  # `explain` is a method's name
 from fastbp import training as trainer  # `training` is an argument's name
 from fastbp.batch import Batch, generator
 from fastbp.checks import Array
@@ -22,7 +21,7 @@ from fastbp.errors import (
     PluginError,
     ShapeError,
 )
-from fastbp.explain import Explanation
+from fastbp.explain import Explanation, destination, explanation
 from fastbp.gradients import Gradients
 from fastbp.inference import Inference
 from fastbp.kernels.modes import kept_mode
@@ -227,17 +226,19 @@ class Network(Inference):
         >>> [factor.name for factor in walk.factors]
         ['∂ℒ/∂ŷ', '∂ŷ/∂a₂', '∂a₂/∂W₂[0,5]']
         """
-        number, batch = explaining.example(self._layout, self._loss, X, y, row, sample_weight)
+        number, batch = destination.example(self._layout, self._loss, X, y, row, sample_weight)
+        rows = np.array([number])
         with self._turn():
-            for name, array in {**self.params, **self.buffers}.items():
-                explaining.finite(name, array)
+            for name, array in self.params.items():
+                destination.finite(name, array)
             twin = self._in_float64()
-            own = self._gradients(batch, 1.0, l2=False, rows=np.array([number]))
+            own = self._gradients(batch, 1.0, l2=False, rows=rows)
         batch = batch.astype(twin.dtype)
-        exact = twin._gradients(batch, 1.0, l2=False, rows=np.array([number]))
-        return explaining.explain(
-            repr(self), twin._layout, self._loss, twin._views, twin._buffers, batch, number,
-            weight, exact, own,
+        exact = twin._gradients(batch, 1.0, l2=False, rows=rows)
+        key = (twin._seed, twin.optimizer_state.steps if twin.optimizer_state is not None else 0)
+        return explanation.explain(
+            repr(self), self._l2, twin._layout, self._loss, twin._views, twin._buffers, key, batch,
+            number, weight, exact, own,
         )  # fmt: skip
 
     def vjp(self, X: Any, delta: Any, *, threads: int | None = None) -> Gradients:
@@ -502,6 +503,8 @@ class Network(Inference):
         twin.flat = self._flat
         for name, array in self.buffers.items():
             twin.buffers[name] = array
+        twin._seed = self._seed
+        twin.optimizer_state = copy.copy(self.optimizer_state)  # for its count of steps
         return twin
 
     def _fresh_plan(self, rows: int, input_gradient: bool) -> tuple[Plan, Array | None]:

@@ -38,7 +38,7 @@ def _say(text: str) -> None:
 
 def _weight(text: str | None) -> Any:
     """`NAME:I,J` as a name and indices."""
-    found = re.fullmatch(r"(.*):(-?\d+(?:,-?\d+)*)", text or "", flags=re.DOTALL)
+    found = re.fullmatch(r"(.*):(-?[0-9]{1,18}(?:,-?[0-9]{1,18})*)", text or "", flags=re.DOTALL)
     if found is None:
         return text
     return (found[1], *map(int, found[2].split(",")))

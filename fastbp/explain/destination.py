@@ -58,9 +58,11 @@ def example(
         )
     x = checks.rows_of("X", X, layout.n_in)
     checks.not_empty("X", x)
-    row = checks.integer("row", row, low=0)
-    if row >= len(x):
-        raise UnknownNameError(f"row: got {row}; X has rows 0 to {len(x) - 1}")
+    if not _is_whole(row):
+        raise ConfigError(f"row: got {row!r}; wanted a whole number, from 0")
+    if not 0 <= row < len(x):
+        raise UnknownNameError(f"row: got {_shown(row)}; X has rows 0 to {len(x) - 1}")
+    row = int(row)
     weight = checks.sample_weight(sample_weight, len(x))
     if weight is not None and weight[row] == 0:
         raise ConfigError(
@@ -68,12 +70,12 @@ def example(
         )
     alone = np.zeros(len(x))  # all other rows are left out, and messages name this one
     alone[row] = 1
-    batch = Batch.check(layout, loss, x, y, alone, copy=True)
+    batch = Batch.check(layout, loss, x, y, alone)
     return row, Batch(batch.x, batch.targets, None, None, 1)
 
 
 def finite(name: str, array: Array) -> None:
-    """Parameters, and what layers keep beside them, can be computed with."""
+    """A parameter can be computed with."""
     if not np.isfinite(array).all():
         index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
         raise NonFiniteError(
@@ -107,20 +109,20 @@ def find(layout: Layout, weight: Any, largest: Any) -> Weight:
     name, *index = [weight] if isinstance(weight, str) else _sequence(weight)
     if not isinstance(name, str) or name not in layout.slots:
         raise UnknownNameError(_no_parameter(layout, name))
-    slot = layout.slots[name]
+    slot, name = layout.slots[name], str(name)  # NumPy has a str of its own
     if not index and slot.shape:
         if not _size(slot):
             raise UnknownNameError(f"weight: got {name!r}, which has no entries: {slot.shape}")
         return Weight(name, slot, largest(name))
     ranges = " and ".join(f"0 to {n - 1}" for n in slot.shape)
-    whole = [i for i in index if isinstance(i, int | np.integer) and not isinstance(i, bool)]
+    whole: list[Any] = [i for i in index if _is_whole(i)]
     if len(index) != len(slot.shape) or len(whole) != len(index):
         wanted = f"indices from {ranges}" if slot.shape else "no index"
         raise ConfigError(
             f"weight: got {weight!r}; wanted {name!r} with {wanted}: {_form(name, slot)}"
         )
     if not all(0 <= i < n for i, n in zip(whole, slot.shape, strict=True)):
-        shown = ", ".join(map(str, whole))
+        shown = ", ".join(map(_shown, whole))
         raise UnknownNameError(
             f"weight: got {name}[{shown}]; its shape is {slot.shape}, so indices go from {ranges}"
         )
@@ -133,6 +135,15 @@ def _sequence(weight: Any) -> Sequence[Any]:
             f'weight: got {weight!r}; wanted a name and indices, as ("dense1.W", 1, 2)'
         )
     return weight
+
+
+def _is_whole(i: Any) -> bool:
+    return isinstance(i, int | np.integer) and not isinstance(i, bool)
+
+
+def _shown(i: Any) -> str:
+    """A whole number, however large; Python refuses to print the largest."""
+    return str(i) if abs(int(i)) < 10**18 else "a number beyond 10**18"
 
 
 def _size(slot: Slot) -> int:

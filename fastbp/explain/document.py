@@ -77,8 +77,11 @@ class Document:
     numbers: list[list[str]]
 
 
-def write(walk: Walk, network: str, dtype: str, outer: float | None, gradient: float) -> Document:
-    """Put a walk, and what the passes of training make of the same weight, in words."""
+def write(walk: Walk, network: str, kind: str, outer: float | None, gradient: float) -> Document:
+    """Put a walk, and what passes of all layers make of the same weight, in words.
+
+    `kind` says what gradient that is, beside being of this example alone.
+    """
     steps = [_step(n, factor) for n, factor in enumerate(walk.factors, 1)]
     matrix = outer_product(walk)
     name = walk.factors[-1].running.name
@@ -86,8 +89,8 @@ def write(walk: Walk, network: str, dtype: str, outer: float | None, gradient: f
     letters, equation = _letters(walk) if matrix is not None else ([], "")
     numbers = [] if matrix is None else _numbers(matrix, walk.weight.index)
     return Document(
-        title(walk), network, chain, sentence(walk), walk.output.note, steps,
-        _arrival(walk, dtype, outer, gradient), equation, letters, numbers,
+        title(walk), network, chain, sentence(walk), walk.note, steps,
+        _arrival(walk, kind, outer, gradient), equation, letters, numbers,
     )  # fmt: skip
 
 
@@ -101,8 +104,8 @@ def title(walk: Walk) -> str:
     if not formula:
         return f"{text}: ℒ = {value}"
     shown = f"{text}: ℒ = {formula}"
-    if "ŷₗ" in formula and not output.note:
-        y_hat = number(output.y_hat[int(output.targets)])
+    if "ŷₗ" in formula and output.y_hat[int(output.targets)] > 0:
+        y_hat = float(output.y_hat[int(output.targets)])
         shown += f" = {with_numbers(formula, {'ŷₗ': y_hat})}"
     return f"{shown} = {value}"
 
@@ -122,7 +125,8 @@ def outer_product(walk: Walk) -> Array | None:
     affine = walk.layout.layers[slot.layer].affine
     if not affine or slot.key != "W" or max(slot.shape) > MATRIX:
         return None
-    return np.outer(walk.gradients[slot.layer + 1], walk.values[slot.layer])
+    with np.errstate(all="ignore"):
+        return np.outer(walk.gradients[slot.layer + 1], walk.values[slot.layer])
 
 
 def _step(n: int, factor: Factor) -> Step:
@@ -141,13 +145,13 @@ def _step(n: int, factor: Factor) -> Step:
     )  # fmt: skip
 
 
-def _arrival(walk: Walk, dtype: str, outer: float | None, gradient: float) -> list[tuple[str, str]]:
+def _arrival(walk: Walk, kind: str, outer: float | None, gradient: float) -> list[tuple[str, str]]:
     product = float(walk.factors[-1].running.value)
     rows = [(f"the product of the {len(walk.factors)} factors", _long(product))]
     if outer is not None:
         last = walk.factors[-1].running
-        rows.append((f"{last.equation}, {last.letters}, as training has it", _long(outer)))
-    rows.append((f"net.gradients, in {dtype}", _long(gradient)))
+        rows.append((f"{last.equation}, {last.letters}, by a pass in float64", _long(outer)))
+    rows.append((f"net.gradients of this example, {kind}", _long(gradient)))
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ class Explanation:
     """The gradient of one example's loss with respect to one weight, factor by factor.
 
     Made by :meth:`fastbp.Network.explain`. ``print`` shows the walk as text; a notebook shows it
-    as a table. It is of the moment it was made: no later change of the network changes it.
+    as a table. It is of the moment it was made: no later change of the network changes it, and it
+    keeps the network's weights, in float64.
 
     Attributes
     ----------
@@ -36,15 +38,18 @@ class Explanation:
     loss : float
         ℓ_n of that example, unscaled and without l2.
     note : str
-        Why the walk does not begin with ∂ℒ/∂ŷ; "" where it does.
+        Why the walk does not begin with ∂ℒ/∂ŷ, and which layers look at whole batches; "" where
+        there is nothing of the kind.
     factors : tuple of Factor
-        From ∂ℒ/∂ŷ (E4) to ∂a_k/∂W_kij (E8): name, sentence, equation, formula, value, and the
-        product so far.
+        From ∂ℒ/∂ŷ (E4) to ∂a_k/∂W_kij (E8): name, sentence, equation, letters and numbers of its
+        formula, value and shape, and in ``running`` the product so far. The first value is a row
+        vector, the last a column vector, both read-only arrays; a matrix is a ``Jacobian``, whose
+        ``matrix()`` forms it and ``after(row)`` multiplies a row vector by it.
     product : float
         Of all factors: ∂ℓ_n/∂weight.
     outer : float or None
-        E8's δ_ki h_{k-1,j}, or E9's δ_ki, of the pass that training uses, in float64; None for
-        parameters of layers that are not affine.
+        E8's δ_ki h_{k-1,j}, or E9's δ_ki, of the kernels' pass in float64; None for parameters of
+        layers that are not affine.
     gradient : float
         What ``net.gradients`` gives for this example alone, unscaled and without l2, in the
         network's own dtype.
@@ -61,16 +66,24 @@ class Explanation:
     """
 
     def __init__(
-        self, walk: Walk, network: str, dtype: str, outer: float | None, gradient: float
+        self,
+        walk: Walk,
+        network: str,
+        dtype: str,
+        l2: float,
+        outer: float | None,
+        gradient: float,
     ) -> None:
         self._walk, self._network, self._dtype = walk, network, dtype
         self.row = walk.row
         self.weight = (walk.weight.name, *walk.weight.index)
-        self.loss, self.note = walk.output.loss, walk.output.note
+        self.loss, self.note = walk.output.loss, walk.note
         self.factors = walk.factors
         self.product = float(walk.factors[-1].running.value)
         self.outer, self.gradient = outer, gradient
-        self._document = document.write(walk, network, dtype, outer, gradient)
+        self._document = document.write(
+            walk, network, f"in {dtype}{', without l2' if l2 else ''}", outer, gradient
+        )
 
     def __str__(self) -> str:
         return show.text(self._document)
@@ -110,9 +123,10 @@ class Explanation:
             "dense2.W"}``, ``{"diagonal": [...]}``, ``{"softmax": ŷ}`` or ``{"backward": layer}``;
             ``"running"``: the product after each factor, ``{"name", "equation", "formula",
             "value"}``;
-            ``"product"``, ``"outer"``, ``"gradient"``: as the attributes;
+            ``"product"``, ``"outer"``, ``"gradient"``: as the attributes; the gradient is None
+            where it overflows the network's dtype;
             ``"matrix"``: ∇_W ℒ = δ hᵀ of the walked weight when that is at most 4 x 4, else None;
-            ``"values"``: ``"x"``, each ``"a_1"``, ``"h_1"``, ..., and ``"y_hat"``.
+            ``"values"``: ``"x"``, ``"h_0"``, each ``"a_1"``, ``"h_1"``, ..., and ``"y_hat"``.
 
         Examples
         --------
@@ -144,8 +158,8 @@ class Explanation:
             ],
             "product": self.product,
             "outer": self.outer,
-            "gradient": self.gradient,
-            "matrix": None if matrix is None else matrix.tolist(),
+            "gradient": self.gradient if math.isfinite(self.gradient) else None,
+            "matrix": matrix.tolist() if matrix is not None and np.isfinite(matrix).all() else None,
             "values": {name: array.tolist() for name, array in _values(walk).items()},
         }
 
@@ -187,12 +201,15 @@ class Explanation:
         return picture.draw(self._walk, document.title(self._walk), path)
 
 
+@np.errstate(all="ignore")
 def explain(
     network: str,
+    l2: float,
     layout: Layout,
     loss: Loss,
     params: Views,
     buffers: Views,
+    key: tuple[int, int],
     batch: Batch,
     row: int,
     weight: Any,
@@ -205,11 +222,15 @@ def explain(
     ----------
     network : str
         How the network calls itself.
+    l2 : float
+        Its λ, which the gradients are without.
     layout : Layout
         In float64, as are params, buffers and batch.
     loss : Loss
     params, buffers : list of dict
         Of each layer.
+    key : (int, int)
+        The network's seed and step.
     batch : Batch
         One row.
     row : int
@@ -237,14 +258,14 @@ def explain(
         return (i, j)[: len(layout.slots[name].shape)]
 
     found = destination.find(layout, weight, largest)
-    walked = walk(layout, loss, params, buffers, batch.x, batch.targets, row, found)
+    walked = walk(layout, loss, params, buffers, key, batch.x, batch.targets, row, found)
     factors, index = outer(found.name), found.index
     product = None
     if factors is not None:
         delta, h = factors
         product = float(delta[index[0]] * h[index[1] if len(index) > 1 else 0])
     gradient = float(own[found.name][index])
-    return Explanation(walked, network, own[found.name].dtype.name, product, gradient)
+    return Explanation(walked, network, own[found.name].dtype.name, l2, product, gradient)
 
 
 def _factor(factor: Factor) -> dict[str, Any]:

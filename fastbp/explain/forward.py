@@ -13,7 +13,12 @@ from fastbp.layout import Layout, Views
 
 
 def forward(
-    layout: Layout, params: Views, buffers: Views, x: Array, row: int
+    layout: Layout,
+    params: Views,
+    buffers: Views,
+    key: tuple[int, int],
+    x: Array,
+    row: int,
 ) -> tuple[list[Array], list[Jacobian], list[Backward]]:
     """What stands at every boundary between layers, and ∂output/∂input of each layer there.
 
@@ -23,6 +28,8 @@ def forward(
         In float64, as all arrays.
     params, buffers : list of dict
         Of each layer.
+    key : (int, int)
+        The network's seed and step, for layers that draw random numbers.
     x : ndarray, (1, n_0)
     row : int
         The caller's number of it, for messages.
@@ -50,7 +57,7 @@ def forward(
         body = LayerBody(layer, x.shape[1], layout.dtype, label=label)
         y = np.zeros((1, spec.n_out))
         saved = {key: np.zeros((1, *shape)) for key, shape in spec.saved.items()}
-        ctx = Context(False, saved, buffers[i])
+        ctx = Context(False, saved, buffers[i], (*key, i, 0))
         with plugins.blamed(layer, "forward"):
             body.forward(params[i], x, y, ctx)
         checks.finite(f"{name}'s output", y, rows)

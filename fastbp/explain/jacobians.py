@@ -47,7 +47,8 @@ class Jacobian:
 
     def matrix(self) -> Array:
         """The matrix itself, for small ones: unit row vectors times it."""
-        return np.array([self.after(unit) for unit in _units(self.shape[0])])
+        with np.errstate(all="ignore"):
+            return np.array([self.after(unit) for unit in _units(self.shape[0])])
 
     def compact(self) -> dict[str, Any]:
         """What the matrix is made of, under a word that says how."""
@@ -135,15 +136,17 @@ class Backward(Jacobian):
 
     def column(self, key: str, index: tuple[int, ...]) -> Array:
         """∂y/∂parameter, (n_out,), for one entry of one of the layer's own parameters."""
-        return np.array([self.gradient(unit, key, index) for unit in _units(self.shape[0])])
+        grads = self._grads()
+        return np.array([self._call(unit, grads)[1][key][index] for unit in _units(self.shape[0])])
 
-    def gradient(self, row: Array, key: str, index: tuple[int, ...]) -> float:
-        """What the layer's backward makes of `row` for one entry of a parameter."""
-        return float(self._call(row)[1][key][index])
+    def _grads(self) -> dict[str, Array]:
+        return {key: np.zeros_like(array) for key, array in self.params.items()}
 
-    def _call(self, row: Array) -> tuple[Array, dict[str, Array]]:
-        dx = np.zeros_like(self.x)
-        grads = {key: np.zeros_like(array) for key, array in self.params.items()}
+    def _call(
+        self, row: Array, grads: dict[str, Array] | None = None
+    ) -> tuple[Array, dict[str, Array]]:
+        """∂ℒ/∂x and ∂ℒ/∂parameters of one ∂ℒ/∂y; `grads` is memory to use again."""
+        dx, grads = np.zeros_like(self.x), grads or self._grads()
         dy = np.ascontiguousarray(row[np.newaxis])
         with plugins.blamed(self.body.layer, "backward"):
             self.body.backward(self.params, self.x, self.y, dy, dx, grads, self.ctx)

@@ -34,14 +34,18 @@ def text(document: Document) -> str:
 
 def markdown(document: Document) -> str:
     """Headings, a table of the factors, and what has arrived."""
-    parts = [f"### {_md(document.title)}", f"**{_md(document.sentence)}**", _md(document.chain)]
+    parts = [
+        f"### {_md(_one_line(document.title))}",
+        f"**{_md(document.sentence)}**",
+        _md(document.chain),
+    ]
     if document.note:
         parts.append(f"Note: {_md(document.note)}.")
     parts.append(_md_table([HEAD, *(_cells(step) for step in document.steps)]))
     parts.append(_md_table([("arrived", ""), *document.arrival]))
     if document.numbers:
         parts += [_md(document.matrix), _md_table(_pairs(document), head=False)]
-    parts.append(f"`{document.network}`")
+    parts.append(f"`{_one_line(document.network).replace('`', chr(39))}`")
     return "\n\n".join(parts) + "\n"
 
 
@@ -132,8 +136,12 @@ def _pairs(document: Document) -> list[tuple[str, ...]]:
     return [tuple(f"{a} =\n{b}" for a, b in zip(*row, strict=True)) for row in rows]
 
 
+def _one_line(text: str) -> str:
+    return " ".join(text.split("\n"))
+
+
 def _md(line: str) -> str:
-    for character in "\\`*_[]<>|":
+    for character in "\\`*_[]<>|&$":
         line = line.replace(character, "\\" + character)
     return line
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -45,22 +46,47 @@ def number(x: float) -> str:
 
 
 def operand(x: float) -> str:
-    """A number as it stands in a formula, negative ones in parentheses.
+    """A number as it stands in a formula: negative ones in parentheses, and near 1 with as many
+    digits as 1 - x has to keep six.
 
-    >>> operand(2.0), operand(-2.0)
-    ('2', '(-2)')
+    >>> operand(2.0), operand(-2.0), operand(0.9999990123)
+    ('2', '(-2)', '0.9999990123')
     """
-    return number(x) if x + 0.0 >= 0 else f"({number(x)})"
+    x += 0.0
+    rest = abs(1 - abs(x))
+    digits = 6 - math.floor(math.log10(rest)) if 0 < rest < 1e-3 else 6
+    text = f"{x:.{min(digits, 17)}g}"
+    return text if x >= 0 else f"({text})"
 
 
-def with_numbers(formula: str, values: Mapping[str, str]) -> str:
+def with_numbers(formula: str, values: Mapping[str, float]) -> str:
     """The formula with numbers for its letters; a letter is one that stands alone.
 
-    >>> with_numbers("h (1 - h)", {"h": "0.25"})
-    '0.25 (1 - 0.25)'
+    >>> with_numbers("h (1 - h²) exp(-h) / 2h", {"h": 0.25})
+    '0.25 (1 - 0.25²) exp(-0.25) / 2 · 0.25'
     """
     letters = "|".join(sorted(map(re.escape, values), key=len, reverse=True))
-    return re.sub(rf"(?<![\w.'])({letters})(?![^\W²³]|')", lambda hit: values[hit[1]], formula)
+
+    def replaced(hit: re.Match[str]) -> str:
+        times = " · " if formula[hit.start() - 1 : hit.start()].isdigit() else ""
+        return times + operand(values[hit[1]])
+
+    return re.sub(rf"(?<![^\W\d])(?<![.'])({letters})(?![^\W²³]|')", replaced, formula)
+
+
+def with_value(where: str, formula: str, values: Mapping[str, float], value: float) -> str:
+    """An entry's formula with numbers, and what it comes to; "" where the numbers hide that.
+
+    >>> with_value("[0]", "h (1 - h)", {"h": 0.25}, 0.1875)
+    '[0]: 0.25 (1 - 0.25) = 0.1875'
+    >>> with_value("[0]", "ŷ - eₗ", {"ŷ": 1.0, "eₗ": 1.0}, -1e-20)
+    ''
+    """
+    hidden = 0 < abs(value) < 1e-12 and any(x == 1 for x in values.values())
+    if not formula or hidden:
+        return ""
+    equals = ", so" if "where" in formula else " ="
+    return f"{where}: {with_numbers(formula, values)}{equals} {number(value)}"
 
 
 def entry(symbol: str, index: Sequence[int]) -> str:

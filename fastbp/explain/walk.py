@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from fastbp import checks
+from fastbp import checks, plugins
 from fastbp.checks import Array
 from fastbp.explain.destination import Weight
 from fastbp.explain.factor import Factor, Product
@@ -16,7 +17,7 @@ from fastbp.explain.forward import forward
 from fastbp.explain.jacobians import Backward, Diagonal, Jacobian, Weights
 from fastbp.explain.output import SENTENCE as OUTPUT
 from fastbp.explain.output import Output, talk
-from fastbp.explain.symbols import boundaries, entry, number, operand, subscript, with_numbers
+from fastbp.explain.symbols import boundaries, entry, number, operand, subscript, with_value
 from fastbp.layers import Layer
 from fastbp.layout import Layout, Views
 from fastbp.losses import Loss
@@ -62,12 +63,21 @@ class Walk:
     jacobians: tuple[Jacobian, ...]
     backwards: tuple[Backward, ...]
 
+    @property
+    def note(self) -> str:
+        """What is unusual about it; "" for nothing."""
+        layers = zip(self.layout.layers, self.layout.names, strict=True)
+        wide = [name for layer, name in layers if not layer.rows_independent]
+        notes = [f"{name} looks at whole batches, and got this example alone" for name in wide]
+        return "; ".join(filter(None, [self.output.note, *notes]))
+
 
 def walk(
     layout: Layout,
     loss: Loss,
     params: Views,
     buffers: Views,
+    key: tuple[int, int],
     x: Array,
     targets: Array,
     row: int,
@@ -82,6 +92,8 @@ def walk(
     loss : Loss
     params, buffers : list of dict
         Of each layer.
+    key : (int, int)
+        The network's seed and step.
     x, targets : ndarray
         Of one row.
     row : int
@@ -95,25 +107,37 @@ def walk(
     """
     names = boundaries(layout)
     ends_affine = layout.layers[-1].affine
-    values, jacobians, backwards = forward(layout, params, buffers, x, row)
+    values, jacobians, backwards = forward(layout, params, buffers, key, x, row)
     output = talk(loss, values[-1], targets, names[-1], ends_affine, row)
     if output.factors[-1].running.name == "∂ℒ/∂ŷ":  # then what the last layer put out is ŷ
         names[-1] = "ŷ"
     gradients = [output.factors[-1].running.value]
-    with np.errstate(over="ignore", invalid="ignore"):
-        for name, jacobian in zip(reversed(names[:-1]), reversed(jacobians), strict=True):
-            gradients.append(jacobian.after(gradients[-1]))
-            checks.finite(f"∂ℒ/∂{name}", gradients[-1][np.newaxis], np.array([row]))
+    for name, jacobian in zip(reversed(names[:-1]), reversed(jacobians), strict=True):
+        gradients.append(jacobian.after(gradients[-1]))
+        checks.finite(f"∂ℒ/∂{name}", gradients[-1][np.newaxis], np.array([row]))
     flat = [array[0] for array in values]
     start = Walk(
         row, weight, layout, output, output.factors, tuple(names), tuple(flat),
         tuple(reversed(gradients)), tuple(jacobians), tuple(backwards),
     )  # fmt: skip
-    with np.errstate(over="ignore", invalid="ignore"):
-        last = _last(start)
+    last = _last(start)
     name, arrived = last.running.name, last.running.value
     checks.finite(name, arrived.reshape(1), np.array([row]))
-    return dataclasses.replace(start, factors=(*output.factors, *_through_layers(start), last))
+    factors = (*output.factors, *_through_layers(start), last)
+    for array in _arrays(start, factors):
+        array.flags.writeable = False
+    return dataclasses.replace(start, factors=factors)
+
+
+def _arrays(walk: Walk, factors: tuple[Factor, ...]) -> Iterator[Array]:
+    """Those that a user can reach."""
+    yield from walk.values
+    yield from walk.gradients
+    for factor in factors:
+        yield factor.running.value
+        yield factor.value.diagonal if isinstance(factor.value, Diagonal) else np.asarray(0.0)
+        if isinstance(factor.value, np.ndarray):
+            yield factor.value
 
 
 def _through_layers(walk: Walk) -> Iterator[Factor]:
@@ -214,27 +238,28 @@ def _g(layout: Layout, position: int) -> str:
 
 def _slope(walk: Walk, position: int, u: int) -> tuple[str, str]:
     layer, g = walk.layout.layers[position], _g(walk.layout, position)
-    letters, numbers = f"diag({g}'({walk.names[position]}))", ""
-    said = _said(layer)
-    if said:
-        letters += f", {g}' = {said}"
-        a, h = walk.values[position][u], walk.values[position + 1][u]
-        shown = with_numbers(said, {"a": operand(a), "h": operand(h)})
-        slope = walk.jacobians[position]
-        assert isinstance(slope, Diagonal)
-        numbers = f"[{u},{u}]: {shown} = {number(slope.diagonal[u])}"
-    else:
-        letters += f" of {layer!r}"
-    return letters, numbers
+    letters, said = f"diag({g}'({walk.names[position]}))", _said(layer)
+    if not said:
+        return f"{letters} of {layer!r}", ""
+    h = "h"
+    if walk.names[position + 1] == "ŷ":
+        said, h = re.sub(r"\bh\b", "ŷ", said), "ŷ"
+    slope = walk.jacobians[position]
+    assert isinstance(slope, Diagonal)
+    values = {"a": float(walk.values[position][u]), h: float(walk.values[position + 1][u])}
+    numbers = with_value(f"[{u},{u}]", said, values, float(slope.diagonal[u]))
+    return f"{letters}, {g}' = {said}", numbers
 
 
 def _said(layer: Layer) -> str:
-    functions = ("f", "df", "forward", "backward", "__fastbp_elementwise__")
-    return (
-        str(getattr(layer, "derivative", ""))
-        if says_itself(layer, "derivative", *functions)
-        else ""
-    )
+    functions = (
+        "f", "df", "forward", "backward", "__fastbp_elementwise__", "__fastbp_layer__"
+    )  # fmt: skip
+    if not says_itself(layer, "derivative", *functions):
+        return ""
+    with plugins.blamed(layer, "derivative"):
+        said = getattr(layer, "derivative", "")
+    return said if isinstance(said, str) else ""
 
 
 def _term(x: float, y: float) -> str:

@@ -85,6 +85,30 @@ def test_bad_files(complains, model, classes, save, tmp_path):
     complains(2, ["y: "], "explain", model, words)
 
 
+def test_it_draws(run, complains, model, classes, tmp_path):
+    path = tmp_path / "walk.png"
+    code, out, err = run("explain", model, classes, "--plot", path)
+    assert (code, err) == (0, "")
+    assert out.endswith(f"\n\nwrote {path}\n")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    code, out, _ = run("explain", model, classes, "--plot", path, "--json")
+    assert json.loads(out)["plot"] == str(path)
+    before = classes.read_bytes()
+    complains(2, ["--plot: got", "same file as DATA"], "explain", model, classes, "--plot", classes)
+    assert classes.read_bytes() == before
+    complains(2, ["--plot: got", ".png"], "explain", model, classes, "--plot", tmp_path / "w.xyz")
+    complains(2, ["--plot: got"], "explain", model, classes, "--plot", tmp_path / "no" / "w.png")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "classes.npz", "model.npz", "walk.png"
+    ]  # fmt: skip
+
+
+def test_drawing_needs_matplotlib(complains, model, classes, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    words = ["matplotlib is not installed", "fastbp[plot]"]
+    complains(2, words, "explain", model, classes, "--plot", tmp_path / "walk.png")
+
+
 def test_a_terminal_without_these_letters_shows_question_marks(model, classes):
     command = [sys.executable, "-m", "fastbp", "explain", model, classes, "--weight", "dense1.b:0"]
     for encoding, name in (("latin-1", "b?[0]"), ("utf-8", "b₁[0]")):

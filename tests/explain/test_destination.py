@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import threading
+
 import numpy as np
 import pytest
 
@@ -42,8 +46,10 @@ def test_which_weight_is_meant(net, data):
         walk = net.explain(X, y, row=2, weight=weight)
         want = np.unravel_index(np.argmax(np.abs(g[name])), g[name].shape)
         assert walk.weight == (name, *map(int, want))
-    for weight in (("dense2.W", 1, 3), ["dense2.W", np.int64(1), np.uint8(3)]):
-        assert net.explain(X, y, weight=weight).weight == ("dense2.W", 1, 3)
+    for weight in (("dense2.W", 1, 3), [np.str_("dense2.W"), np.int64(1), np.uint8(3)]):
+        found = net.explain(X, y, weight=weight).weight
+        assert found == ("dense2.W", 1, 3)
+        assert [*map(type, found)] == [str, int, int]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +63,7 @@ def test_which_weight_is_meant(net, data):
         (("dense1.W", 4, 0), bp.UnknownNameError, ["dense1.W[4, 0]", "0 to 3 and 0 to 2"]),
         (("dense1.W", 0, -1), bp.UnknownNameError, ["dense1.W[0, -1]", "0 to 2"]),
         (("dense1.b", 4), bp.UnknownNameError, ["dense1.b[4]", "0 to 3"]),
+        pytest.param(("dense1.b", 10**5000), bp.UnknownNameError, ["b[a number beyond"], id="vast"),
         (("dense1.W", 1), bp.ConfigError, ["('dense1.W', i, j)", "0 to 3 and 0 to 2"]),
         (("dense1.W", 1, 2, 0), bp.ConfigError, ["('dense1.W', i, j)"]),
         (("dense1.b", 1, 2), bp.ConfigError, ["('dense1.b', i)"]),
@@ -78,7 +85,8 @@ def test_weights_that_are_not_there(refuses, weight, kind, words):
     ("row", "kind", "words"),
     [
         (5, bp.UnknownNameError, ["5", "rows 0 to 4"]),
-        (-1, bp.ConfigError, ["-1", ">= 0"]),
+        (-1, bp.UnknownNameError, ["-1", "rows 0 to 4"]),
+        pytest.param(10**5000, bp.UnknownNameError, ["a number beyond 10**18"], id="vast"),
         (1.5, bp.ConfigError, ["1.5"]),
         ("3", bp.ConfigError, ["'3'"]),
         (None, bp.ConfigError, ["None"]),
@@ -148,6 +156,40 @@ class Blown(bp.layers.Elementwise):
             super().backward(*arrays)
 
 
+class Broken(bp.layers.Elementwise):
+    """The identity, with one bad number where `at` says."""
+
+    def __init__(self, at, name=None):
+        self.at, self.name = at, name
+
+    def build(self, n_in, dtype):
+        return LayerSpec(n_in, params={"c": ()})
+
+    def forward(self, params, x, y, ctx):
+        y[...] = x
+        if self.at == "forward":
+            y[0, 0] = np.nan
+
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        grads["c"][...] = np.inf if self.at == "c" else 1
+        if dx is not None:
+            dx[...] = dy
+            if self.at == "backward" and (dy != 1).any():  # not when the slope is asked for
+                dx[0, 0] = np.inf
+
+
+class Mean(bp.losses.Loss):
+    """Σ a, or what `at` says is not finite."""
+
+    def __init__(self, at=""):
+        self.at = at
+
+    def loss_and_delta(self, a, targets, delta):
+        if delta is not None:
+            delta[...] = np.nan if self.at == "delta" else 1
+        return np.full(len(a), np.inf) if self.at == "loss" else a.sum(axis=1, dtype=float)
+
+
 def test_numbers_on_the_way_that_are_not_finite(refuses):
     net = bp.Network(3, [bp.Dense(4), Blown(), bp.Dense(2)], rng=0)
     net.flat[:] = 0
@@ -155,6 +197,23 @@ def test_numbers_on_the_way_that_are_not_finite(refuses):
     big = bp.Network(3, [bp.Dense(4), bp.Dense(2)], dtype="float64", rng=0)
     big.flat[:] = 1e200
     refuses(bp.NonFiniteError, "row 2", net=big, row=2)
+    for at in ("forward", "backward", "c"):
+        net = bp.Network(3, [bp.Dense(2), Broken(at), bp.Dense(2)], rng=0)
+        refuses(bp.NonFiniteError, "row 2", net=net, row=2, weight="broken1.c")
+    for at in ("loss", "delta"):
+        net = bp.Network(3, [bp.Dense(2)], loss=Mean(at), rng=0)
+        refuses(bp.NonFiniteError, "row 2", net=net, row=2, y=np.zeros((5, 2)))
+    one = bp.Network(1, [bp.Dense(1)], loss="squared_error", dtype="float64", rng=0)
+    one.params["dense1.W"][:] = 1e-200
+    refuses(bp.NonFiniteError, "∂ℒ/∂W₁[0,0]", net=one, X=[[1e250]], y=[[1e60]])
+
+
+def test_a_gradient_that_overflows_float32_is_said_to():
+    net = bp.Network(1, [bp.Dense(1)], loss="squared_error", rng=0)
+    walk = net.explain([[1e25]], [[1e25]])
+    assert np.isinf(walk.gradient)
+    assert walk.as_dict()["gradient"] is None
+    assert np.isfinite(walk.product)
 
 
 def test_a_loss_for_the_whole_batch(refuses):
@@ -232,4 +291,47 @@ def test_a_network_in_training_is_walked_as_it_is(net, data):
     assert (str(walk), walk.product) == (text, product)
     net.explain(*data).as_dict()["values"]["x"][0] = 9  # plain lists of its own
     walk.as_dict()["factors"][0]["value"][0] = 9
+    for array in (
+        walk.factors[0].value,
+        walk.factors[3].value.diagonal,
+        walk.factors[1].running.value,
+    ):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 9
     assert str(walk) == text
+    for twin in (pickle.loads(pickle.dumps(walk)), copy.deepcopy(walk)):
+        assert str(twin) == text
+        assert twin.as_dict() == walk.as_dict()
+
+
+class Waiting(bp.layers.Elementwise):
+    """The identity, which in training waits until it may go on."""
+
+    started, go_on = threading.Event(), threading.Event()
+
+    def forward(self, params, x, y, ctx):
+        if ctx.training:
+            self.started.set()
+            assert self.go_on.wait(60)
+        y[...] = x
+
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        if dx is not None:
+            dx[...] = dy
+
+
+def test_it_waits_for_a_step_of_another_thread(data):
+    """A walk of half-made weights would be nobody's."""
+    net = bp.Network(3, [bp.Dense(4), Waiting(), bp.Dense(2)], dtype="float64", rng=0)
+    walks = []
+    step = threading.Thread(target=net.step, args=(*data, bp.SGD(0.5)))
+    walk = threading.Thread(target=lambda: walks.append(net.explain(*data, row=1)))
+    step.start()
+    assert Waiting.started.wait(60)
+    walk.start()
+    walk.join(0.3)
+    assert not walks
+    Waiting.go_on.set()
+    step.join(60)
+    walk.join(60)
+    assert walks[0].product == net.explain(*data, row=1).product

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
+from fastbp.kernels.builtin import elementwise_capsule
 from fastbp.layers import LayerSpec
 
 
@@ -136,18 +137,15 @@ def test_the_chain_names_every_layer(data):
     ]
 
 
-def test_a_subclass_does_not_speak_with_its_base_classs_words(data):
+@pytest.mark.parametrize(
+    "functions", [("f",), ("df",), ("forward",), ("backward",), ("__fastbp_elementwise__",)]
+)
+def test_a_subclass_does_not_speak_with_its_base_classs_words(data, functions):
     class Leaky(bp.ReLU):
-        def f(self, x, y):
-            y[...] = np.where(x > 0, x, 0.1 * x)
+        pass
 
-        def df(self, x, y, out):
-            out[...] = np.where(x > 0, 1, 0.1)
-
-        def backward(self, params, x, y, dy, dx, grads, ctx):
-            if dx is not None:
-                dx[...] = dy * np.where(x > 0, 1, 0.1)
-
+    for name in functions:
+        setattr(Leaky, name, vars(bp.ReLU).get(name, getattr(bp.ReLU, name)))
     net = bp.mlp([3, 4, 2], activation=Leaky(), dtype="float64", rng=0)
     assert "1 where a > 0, else 0" not in str(net.explain(*data))
     assert "1 where a > 0, else 0" in str(bp.mlp([3, 4, 2], rng=0).explain(*data))
@@ -174,14 +172,118 @@ def test_a_layer_speaks_for_its_own_arguments(data):
     assert "g₁' = 0.25" not in text
 
 
-def test_it_walks_in_evaluation_mode_with_the_networks_own_buffers(data):
+class Noisy(bp.Layer):
+    """Adds noise to each unit in evaluation, and nothing in training."""
+
+    def build(self, n_in, dtype):
+        return LayerSpec(n_in)
+
+    def forward(self, params, x, y, ctx):
+        y[...] = x if ctx.training else x + ctx.random(np.empty_like(x))
+
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        if dx is not None:
+            dx[...] = dy if ctx.training else dy * ctx.random(np.empty_like(x))
+
+
+def test_it_walks_in_evaluation_mode_with_the_networks_own_numbers(data):
+    """Buffers, and random numbers: those of the network's seed, step and layer."""
+    X, y = data
+    net = bp.Network(3, [bp.Dense(4), Noisy(), bp.Tanh(), bp.Dense(2)], dtype="float64", rng=5)
+    for _ in range(2):
+        walk = net.explain(X, y, row=0)  # alone it is row 0 as well
+        assert walk.loss == pytest.approx(net.loss(X[:1], y[:1]), rel=1e-12)
+        assert walk.product == pytest.approx(walk.gradient, rel=1e-12)
+        net.step(X, y, bp.SGD(0.1))
     net = deep()
-    before = {name: array.copy() for name, array in net.buffers.items()}
     net.buffers["halves1.mean"] = [1.0, 2.0, 3.0, 4.0]
     values = net.explain(*data, row=1).as_dict()["values"]
     np.testing.assert_allclose(values["h_4"], net.forward(data[0])[1], rtol=1e-12)
     assert (net.buffers["halves1.mean"] == [1, 2, 3, 4]).all()
-    assert (before["halves1.mean"] == 0).all()
+
+
+# Classes that are not what their base class says
+
+
+class Softened(bp.layers.Elementwise):
+    """A softmax: no unit of it is alone."""
+
+    def forward(self, params, x, y, ctx):
+        e = np.exp(x)
+        y[...] = e / e.sum(axis=1, keepdims=True)
+
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        if dx is not None:
+            dx[...] = y * (dy - (y * dy).sum(axis=1, keepdims=True))
+
+
+class Both(bp.layers.Elementwise):
+    """max(x, 0) and max(-x, 0), twice as wide."""
+
+    def build(self, n_in, dtype):
+        return LayerSpec(2 * n_in)
+
+    def forward(self, params, x, y, ctx):
+        y[...] = np.maximum(np.hstack([x, -x]), 0)
+
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        if dx is not None:
+            n = x.shape[1]
+            dx[...] = np.where(x > 0, dy[:, :n], -dy[:, n:])
+
+
+class Clipped(bp.Tanh):
+    """Lets no gradient above 0.01 through."""
+
+    def backward(self, params, x, y, dy, dx, grads, ctx):
+        if dx is not None:
+            dx[...] = np.clip(dy * (1 - y * y), -0.01, 0.01)
+
+
+class OnlyC(bp.Layer):
+    """Elementwise by its C table, without the base class."""
+
+    def build(self, n_in, dtype):
+        return LayerSpec(n_in)
+
+    def __fastbp_elementwise__(self):
+        return elementwise_capsule("tanh")
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind"),
+    [
+        (Softened(), "backward"),
+        (Both(), "backward"),
+        (Clipped(), "backward"),
+        (OnlyC(), "diagonal"),
+    ],
+)
+def test_what_a_layer_does_counts_not_its_class(data, layer, kind):
+    X, y = data
+    net = bp.Network(3, [bp.Dense(8), layer, bp.Dense(2)], dtype="float64", rng=0)
+    walk = net.explain(X, y, row=1)
+    assert walk.product == pytest.approx(walk.gradient, rel=1e-10)
+    (shown,) = (f.value.compact() for f in walk.factors if f.name.startswith("∂h₁"))
+    assert [*shown] == [kind]
+
+
+def test_a_layer_that_looks_at_the_batch_is_told_of(data):
+    class Centred(bp.Layer):
+        rows_independent = False
+
+        def build(self, n_in, dtype):
+            return LayerSpec(n_in)
+
+        def forward(self, params, x, y, ctx):
+            y[...] = x - 0.5 * x.mean(axis=0)
+
+        def backward(self, params, x, y, dy, dx, grads, ctx):
+            dx[...] = dy - 0.5 * dy.mean(axis=0)
+
+    walk = bp.Network(3, [bp.Dense(2), Centred()], dtype="float64", rng=0).explain(*data)
+    assert walk.note == "centred1 looks at whole batches, and got this example alone"
+    assert walk.product == pytest.approx(walk.gradient, rel=1e-12)
 
 
 def test_values_are_those_of_gradients(data):

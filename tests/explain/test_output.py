@@ -82,6 +82,26 @@ def test_a_target_of_0_needs_no_quotient():
     assert walk.note == ""
 
 
+def test_near_the_target_it_begins_with_e5():
+    """Distillation: there ŷ - p is far below the terms that make it."""
+    net = bp.mlp([2, 4], dtype="float64", rng=0)
+    for off, note in ((0.0, True), (1e-9, True), (1e-3, False)):
+        p = net.predict_proba(X) + off * np.array([[1, -1, 0, 0]])
+        walk = net.explain(X, p)
+        assert ("near the target" in walk.note) == note
+        assert abs(walk.product - walk.outer) <= 1e-10 * abs(walk.outer)
+    net = network([[-60, 0]], "sigmoid_cross_entropy")
+    assert "lead to" not in net.explain(X, net.predict_proba(X)).note
+
+
+def test_a_faint_target_needs_a_faint_quotient():
+    """p / ŷ of two tiny numbers, one without its last digits."""
+    W = [[710, 0], [0, 0], [-5, 0]]
+    walk = network(W).explain(X, [[1 - 1e-20, 1e-20, 0.0]], weight=("dense1.W", 1, 1))
+    want = 2 * (np.exp(np.longdouble(-710)) - np.longdouble(1e-20))
+    assert walk.product == pytest.approx(float(want), rel=1e-10)
+
+
 # Losses by others
 
 
@@ -135,6 +155,20 @@ class Smoothed(bp.losses.Loss):
         out[...] = reference.softmax(a)
 
 
+class Slightly(bp.SquaredError):
+    """An E4 that is almost its own."""
+
+    def y_hat_gradient(self, a, targets, out):
+        np.multiply(a - targets, 1 + 1e-7, out=out)
+
+
+class Cooled(bp.SoftmaxCrossEntropy):
+    """Predicts with another temperature than it learns with."""
+
+    def y_hat(self, a, out):
+        out[...] = reference.softmax(a / 2)
+
+
 class Wrong(Smoothed):
     """An E4 that is not its own."""
 
@@ -148,6 +182,8 @@ class Wrong(Smoothed):
         (Python(), [0.5, -0.5], "∂ℒ/∂ŷ", ""),
         (Mapped(), [0.5, 0.5], "∂ℒ/∂a₁", "Mapped gives ŷ by a map of its own"),
         (Smoothed(), 1, "∂ℒ/∂a₁", "Smoothed gives no ∂ℒ/∂ŷ"),
+        (Slightly(), [3, 4], "∂ℒ/∂a₁", "Slightly's ∂ℒ/∂ŷ does not lead to its own ∂ℒ/∂a"),
+        (Cooled(), 1, "∂ℒ/∂a₁", "Cooled gives ŷ by a map of its own"),
         (Wrong(), 1, "∂ℒ/∂a₁", "Wrong's ∂ℒ/∂ŷ does not lead to its own ∂ℒ/∂a"),
     ],
 )
@@ -164,6 +200,15 @@ def test_losses_in_python(loss, target, first, note):
         losses.append(network(moved, loss).loss(X, [target]))
     assert walk.product == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-6)
     assert f"{loss!r}'s own" in str(walk)
+
+
+def test_an_error_of_a_loss_is_told():
+    class Refusing(Smoothed):
+        def y_hat_gradient(self, a, targets, out):
+            raise bp.ConfigError("for a reason of its own")
+
+    with pytest.raises(bp.ConfigError, match="for a reason of its own"):
+        network([[1, 0], [0, 1]], Refusing()).explain(X, [1])
 
 
 def test_a_subclass_does_not_speak_with_its_base_classs_words():

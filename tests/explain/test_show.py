@@ -38,10 +38,24 @@ def digits():
     return net.explain(X, y, row=7, weight="dense1.b")
 
 
-@pytest.fixture(params=["road_map", "mazur", "digits"])
+def labels():
+    """Sigmoid cross-entropy of several labels, a sure output among them, to a bias."""
+    net = filled(bp.mlp([4, 4, 3], "sigmoid", "sigmoid_cross_entropy", "float64"), 2.0)
+    net.params["dense2.b"][0] = -12
+    return net.explain([[0.5, -1.0, 0.25, 2.0]], [[0, 1, 0.25]], weight=("dense1.b", 2))
+
+
+def probabilities():
+    """A row of probabilities; a 4 x 4 matrix."""
+    net = filled(bp.mlp([4, 4, 3], dtype="float64", l2=0.1), 0.9)
+    return net.explain([[0.5, -1.0, 0.25, 2.0]], [[0.5, 0.25, 0.25]], weight=("dense1.W", 1, 3))
+
+
+@pytest.fixture(params=["road_map", "mazur", "digits", "labels", "probabilities"])
 def shown(request, mazur):
     """A name and a walk."""
     made = {"road_map": road_map, "mazur": lambda: mazurs(mazur), "digits": digits}
+    made |= {"labels": labels, "probabilities": probabilities}
     return request.param, made[request.param]()
 
 
@@ -72,8 +86,23 @@ def wide():
     return net.explain([[-1.23456789e-5]], [[0.1, 1e5, -1e-7]])
 
 
+def high():
+    """Thousands of units, and numbers with long exponents."""
+    net = bp.mlp([3, 12000, 2], dtype="float64", rng=0)
+    net.params["dense2.W"][:] *= -1.23456e-200
+    return net.explain([[1.0, -2.0, 0.5]], [1], weight=("dense1.b", 11000))
+
+
+def test_a_note_is_in_every_form():
+    net = bp.mlp([2, 2], dtype="float64", rng=0)
+    net.params["dense1.W"] = [[800, 0], [0, 0]]
+    walk = net.explain([[1.0, 2.0]], [1])
+    for form in (str(walk), walk.to_markdown(), walk._repr_html_()):
+        assert "needs no quotient." in " ".join(form.split())
+
+
 def test_text_is_at_most_100_columns_wide(shown):
-    for walk in (shown[1], wide()):
+    for walk in (shown[1], wide(), high()):
         for line in str(walk).splitlines():
             assert len(line) <= 100, line
             assert line == line.rstrip()
@@ -230,8 +259,10 @@ def test_html_for_notebooks_holds_the_same(shown):
 
 
 def test_names_are_escaped():
-    name = "a<b>|c*_"
+    name = "a<b>|c*_`d\n&e$"
     net = bp.Network(2, [bp.Dense(2, name=name)], rng=0)
     walk = net.explain([[1.0, 2.0]], [0])
     assert "<b>" not in walk._repr_html_()
-    assert r"a\<b\>\|c\*\_.W" in walk.to_markdown()
+    markdown = walk.to_markdown()
+    assert r"### a\<b\>\|c\*\_\`d \&e\$.W\[" in markdown
+    assert markdown.splitlines()[-1].count("`") == 2
