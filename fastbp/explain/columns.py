@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbp.checks import Array
 from fastbp.explain.jacobians import Diagonal
-from fastbp.explain.walk import Walk
+from fastbp.explain.record import Walk
 
 ALL = 12  # longer columns show
 MOST = 10  # units

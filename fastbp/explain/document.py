@@ -9,8 +9,8 @@ import numpy as np
 from fastbp.checks import Array
 from fastbp.explain.factor import Factor
 from fastbp.explain.jacobians import Diagonal, Jacobian, Softmax
+from fastbp.explain.record import Walk
 from fastbp.explain.symbols import entry, number, subscript, with_numbers
-from fastbp.explain.walk import Walk
 
 SMALL = 6  # vectors up to 6 and matrices up to 6 x 6 are shown whole
 LARGEST = 3  # entries of longer ones

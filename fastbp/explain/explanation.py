@@ -10,10 +10,9 @@ import numpy as np
 
 from fastbp.batch import Batch
 from fastbp.checks import Array
-from fastbp.explain import destination, document, picture, show
-from fastbp.explain.factor import Factor
-from fastbp.explain.jacobians import Jacobian
-from fastbp.explain.walk import Walk, walk
+from fastbp.explain import data, destination, document, picture, show
+from fastbp.explain.record import Walk
+from fastbp.explain.walk import walk
 from fastbp.gradients import Gradients
 from fastbp.layout import Layout, Views
 from fastbp.losses import Loss
@@ -117,12 +116,13 @@ class Explanation:
         dict
             ``"network"``, ``"dtype"``, ``"row"``, ``"weight"``, ``"target"``, ``"loss"``,
             ``"note"``, ``"sentence"``;
-            ``"factors"``: for each ``{"name", "sentence", "equation", "formula", "shape",
-            "value"}``, where value is the list of a vector's entries, or of a matrix's rows when
-            it has at most 6 rows and columns, else what the matrix is made of, ``{"parameter":
-            "dense2.W"}``, ``{"diagonal": [...]}``, ``{"softmax": ŷ}`` or ``{"backward": layer}``;
+            ``"factors"``: for each ``{"name", "sentence", "equation", "formula", "numbers",
+            "shape", "value"}``, where value is the list of a vector's entries, or of a matrix's
+            rows when it has at most 6 rows and columns, else what the matrix is made of,
+            ``{"parameter": "dense2.W"}``, ``{"diagonal": [...]}``, ``{"softmax": ŷ}`` or
+            ``{"backward": layer}``;
             ``"running"``: the product after each factor, ``{"name", "equation", "formula",
-            "value"}``;
+            "numbers", "value"}``;
             ``"product"``, ``"outer"``, ``"gradient"``: as the attributes; the gradient is None
             where it overflows the network's dtype;
             ``"matrix"``: ∇_W ℒ = δ hᵀ of the walked weight when that is at most 4 x 4, else None;
@@ -136,31 +136,15 @@ class Explanation:
         >>> json.loads(text)["running"][1]["name"]
         '∂ℒ/∂a₂'
         """
-        walk, matrix = self._walk, document.outer_product(self._walk)
         return {
             "network": self._network,
             "dtype": self._dtype,
             "row": self.row,
             "weight": list(self.weight),
-            "target": walk.output.targets.tolist(),
-            "loss": self.loss,
-            "note": self.note,
-            "sentence": document.sentence(walk),
-            "factors": [_factor(factor) for factor in self.factors],
-            "running": [
-                {
-                    "name": factor.running.name,
-                    "equation": factor.running.equation,
-                    "formula": factor.running.letters,
-                    "value": factor.running.value.tolist(),
-                }
-                for factor in self.factors
-            ],
+            **data.of_walk(self._walk),
             "product": self.product,
             "outer": self.outer,
             "gradient": self.gradient if math.isfinite(self.gradient) else None,
-            "matrix": matrix.tolist() if matrix is not None and np.isfinite(matrix).all() else None,
-            "values": {name: array.tolist() for name, array in _values(walk).items()},
         }
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
@@ -266,33 +250,3 @@ def explain(
         product = float(delta[index[0]] * h[index[1] if len(index) > 1 else 0])
     gradient = float(own[found.name][index])
     return Explanation(walked, network, own[found.name].dtype.name, l2, product, gradient)
-
-
-def _factor(factor: Factor) -> dict[str, Any]:
-    value = factor.value
-    if not isinstance(value, Jacobian):
-        shown: Any = value.tolist()
-    elif max(value.shape) <= document.SMALL:
-        shown = value.matrix().tolist()
-    else:
-        shown = value.compact()
-    return {
-        "name": factor.name,
-        "sentence": factor.sentence,
-        "equation": factor.equation,
-        "formula": factor.letters,
-        "shape": list(value.shape),
-        "value": shown,
-    }
-
-
-def _values(walk: Walk) -> dict[str, Array]:
-    """x, a_k, h_k and y_hat by names in plain letters."""
-    layout = walk.layout
-    named = {"x": walk.values[0]}
-    for k, position in enumerate(layout.affine, 1):
-        named[f"h_{k - 1}"] = walk.values[position]
-        named[f"a_{k}"] = walk.values[position + 1]
-    if layout.affine:
-        named[f"h_{len(layout.affine)}"] = walk.values[-1]
-    return named | {"y_hat": np.asarray(walk.output.y_hat)}

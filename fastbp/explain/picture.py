@@ -12,7 +12,7 @@ from fastbp.checks import Array
 from fastbp.errors import CheckpointError, ConfigError, DtypeError
 from fastbp.explain.columns import Column, Link, columns, links
 from fastbp.explain.placement import Placement, number
-from fastbp.explain.walk import Walk
+from fastbp.explain.record import Walk
 from fastbp.replacing import replacing
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbp.checks import Array
 from fastbp.explain.columns import Column, Link
-from fastbp.explain.walk import Walk
+from fastbp.explain.record import Walk
 
 SMALL = 6  # columns up to 6 units have room for numbers at each unit
 FOOT = 1.35  # of the colour bars and the legend

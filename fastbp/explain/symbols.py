@@ -59,6 +59,15 @@ def operand(x: float) -> str:
     return text if x >= 0 else f"({text})"
 
 
+def product_of(x: float, y: float) -> str:
+    """Two factors as they stand in a formula.
+
+    >>> product_of(2.0, -0.5)
+    '2 · (-0.5)'
+    """
+    return f"{operand(x)} · {operand(y)}"
+
+
 def with_numbers(formula: str, values: Mapping[str, float]) -> str:
     """The formula with numbers for its letters; a letter is one that stands alone.
 

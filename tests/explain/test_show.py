@@ -124,7 +124,8 @@ def test_the_data_is_json_and_multiplies_to_the_product(shown):
     assert data == walk.as_dict()
     product = None
     for factor, running in zip(data["factors"], data["running"], strict=True):
-        assert set(factor) == {"name", "sentence", "equation", "formula", "shape", "value"}
+        keys = ("name", "sentence", "equation", "formula", "numbers", "shape", "value")
+        assert tuple(factor) == keys
         value = factor["value"]
         if isinstance(value, dict):
             ((kind, made_of),) = value.items()
