@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp import checks
 from fastbp.explain.factor import Factor, Product
 from fastbp.explain.record import Walk
 from fastbp.explain.symbols import entry, operand, product_of, subscript
@@ -47,7 +46,6 @@ def _to_a_layers_own(walk: Walk) -> Factor:
     position, key = weight.slot.layer, weight.slot.key
     above, name = walk.names[position + 1], entry(weight.name, weight.index)
     column = walk.backwards[position].column(key, weight.index)
-    checks.finite(f"∂{above}/∂{name}", column[np.newaxis], np.array([walk.row]))
     row = walk.gradients[position + 1]
     value = np.asarray(row @ column)
     letters = f"{layout.names[position]}: {layout.layers[position]!r}'s own backward"

@@ -115,6 +115,27 @@ def test_text_shows_vectors_of_6_whole_and_the_3_largest_of_7():
     assert re.search(r"= largest of 7: \[3\] \S+, \[\d\] \S+, \[\d\] \S+; norm \S+\n", text)
 
 
+@pytest.mark.parametrize(("n", "written_out"), [(4, True), (5, False)])
+def test_a_sum_of_4_terms_is_written_out(n, written_out):
+    walk = filled(bp.mlp([2, 3, n], dtype="float64"), 0.5).explain([[1.0, 2.0]], [1])
+    (product,) = (factor.running for factor in walk.factors if factor.equation == "E6")
+    assert product.numbers.count(" · ") == (4 if written_out else 0)
+    if written_out:
+        sum_of, _, printed = product.numbers.partition(": ")[2].partition(" = ")
+        assert eval(sum_of.replace("·", "*")) == pytest.approx(float(printed), rel=1e-4)
+
+
+def test_printed_arithmetic_is_true_where_units_are_sure():
+    """1 - h of six digits' h would be 0 there."""
+    net = filled(bp.mlp([1, 3, 2], activation="sigmoid", dtype="float64"), 1.0)
+    net.params["dense1.W"][:, 0] = [9.0, 25.0, 37.0]
+    for i in range(3):
+        data = net.explain([[1.0]], [0], weight=("dense1.b", i)).as_dict()
+        (numbers,) = (f["numbers"] for f in data["factors"] if f["name"] == "∂h₁/∂a₁")
+        formula, _, printed = numbers.partition(": ")[2].partition(" = ")
+        assert eval(formula.replace(" (", " * (")) == pytest.approx(float(printed), rel=1e-4)
+
+
 # Plain data
 
 
