@@ -53,12 +53,12 @@ or values) and, when the network gives probabilities, y_hat."""
 
 EXPLAIN = """\
 Walk from the loss of one row to one weight of a network that `fastbp train --out` saved: each
-factor of the chain rule with its numbers, the product after it, and at the end the gradient that
-training uses.
+factor of the chain rule with its numbers, the product after it, and at the end the gradient of that
+row's loss.
 
-DATA is an .npz file with arrays X and y, as `fastbp train` takes it. A weight is a name and its
-indices from 0, as in dense1.W:1,2 (from input 2 to unit 1) or dense1.b:3; a name alone is the entry
-with the largest gradient."""
+DATA is an .npz file with arrays X and y, as `fastbp train` takes it; without it the digits that
+come with fastbp are used. A weight is a name and its indices from 0, as in dense1.W:1,2 (from input
+2 to unit 1) or dense1.b:3; a name alone is the entry with the largest gradient."""
 
 PLUGINS = """\
 List every layer and loss that is built in or that installed packages bring; nothing is loaded.
@@ -245,7 +245,7 @@ def _add_explain(commands: argparse._SubParsersAction[Parser]) -> None:
     summary = "walk the chain rule from a row's loss to one weight"
     explain = _command(commands, "explain", summary, EXPLAIN)
     explain.add_argument("model", metavar="MODEL", help="a file that `fastbp train --out` wrote")
-    explain.add_argument("data", metavar="DATA", help="an .npz file with X and y")
+    explain.add_argument("data", nargs="?", metavar="DATA", help="an .npz file with X and y")
     explain.add_argument("--row", type=int, default=0, help="which row, from 0 (%(default)s)")
     explain.add_argument(
         "--weight", metavar="NAME:I,J", help="which weight (the first layer's, largest gradient)"

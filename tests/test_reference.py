@@ -199,3 +199,87 @@ def test_one_float_type_in_the_same_out(loss, kind, dtype, data, quantities):
     for g in reference.ACTIVATIONS:
         grad = reference.gradients(x, targets, [(W, b, g)], loss, l2=0.5)
         assert {array.dtype for array in quantities(grad).values()} == {np.dtype(dtype)}
+
+
+# The Jacobians of the road map
+
+
+def jacobian_by_differences(f, x):
+    """∂f_i/∂x_j of a function of vectors."""
+    return np.array([difference(lambda v, i=i: f(v)[i], x) for i in range(len(f(x)))])
+
+
+@pytest.mark.parametrize(
+    ("loss", "to_y_hat"),
+    [
+        ("softmax_cross_entropy", lambda a: np.exp(a) / np.exp(a).sum()),
+        ("sigmoid_cross_entropy", lambda a: 1 / (1 + np.exp(-a))),
+        ("squared_error", lambda a: a),
+    ],
+)
+def test_jacobian_of_the_output_map(data, relative_error, loss, to_y_hat):
+    a = data["a"][0]
+    got, want = reference.output_jacobian(loss, a), jacobian_by_differences(to_y_hat, a)
+    assert got.dtype == np.longdouble
+    assert relative_error(got, want) <= DIFFERENCE
+    if loss == "softmax_cross_entropy":
+        assert relative_error(reference.softmax_jacobian(to_y_hat(a)), want) <= DIFFERENCE
+
+
+def test_jacobian_of_a_sure_softmax_keeps_its_digits():
+    """1 - y_hat would be 0."""
+    a = np.array([60, 0, -1], np.longdouble)
+    e = np.exp(a - 60)
+    got = reference.output_jacobian("softmax_cross_entropy", a)
+    assert float(got[0, 0] / (e[1] + e[2])) == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize("g", [*ACTIVATIONS, None])
+def test_jacobian_of_an_activation(data, relative_error, g):
+    forward = reference.ACTIVATIONS[g][0]
+    a = data["a"][1]
+    want = jacobian_by_differences(forward, a)
+    assert relative_error(reference.activation_jacobian(g, forward(a)), want) <= DIFFERENCE
+
+
+def test_jacobians_of_a_dense_layer(data, relative_error):
+    x, W, b = data["x"][0], data["W"], data["b"]
+
+    def a(x=x, W=W, b=b):
+        return np.array([b[i] + sum(W[i, j] * x[j] for j in range(N_IN)) for i in range(N_OUT)])
+
+    want = jacobian_by_differences(lambda v: a(x=v), x)
+    assert relative_error(reference.dense_jacobian(W), want) <= DIFFERENCE
+    for i in range(N_OUT):
+        want = jacobian_by_differences(lambda v: a(b=v), b)[:, i]
+        assert relative_error(reference.bias_jacobian(x, N_OUT, i), want) <= DIFFERENCE
+        for j in range(N_IN):
+            want = jacobian_by_differences(lambda v: a(W=v.reshape(W.shape)), W.ravel())
+            got = reference.weight_jacobian(x, N_OUT, i, j)
+            assert relative_error(got, want[:, i * N_IN + j]) <= DIFFERENCE
+
+
+def test_the_road_has_the_lectures_shapes_and_leads_to_the_gradient(data):
+    rng = np.random.default_rng(1)
+    sizes = [N_IN, 3, 6, N_OUT]
+    layers = [
+        (rng.standard_normal((n, m)).astype(np.longdouble), data["b"][:n].copy(), g)
+        for m, n, g in zip(sizes[:2], sizes[1:3], ["tanh", "relu"], strict=True)
+    ]
+    layers[1] = (layers[1][0], None, "relu")
+    layers.append((data["W"][:, [0, 1, 2, 3, 0, 1]], data["b"], None))
+    x, target = data["x"][0], np.array(2)
+    g = reference.gradients(x[np.newaxis], target[np.newaxis], layers)
+    for k in (1, 2, 3):
+        road = reference.road(x, target, layers, "softmax_cross_entropy", k, 1, 2)
+        assert [f.ndim for f in road] == [1, *[2] * (len(road) - 2), 1]
+        assert len(road) == 2 * (3 - k) + 4
+        product = road[0]
+        for factor in road[1:]:
+            product = product @ factor
+        assert float(product) == pytest.approx(float(g.W[k][1, 2]), rel=1e-12)
+    road = reference.road(x, target, layers, "softmax_cross_entropy", 1, 2)
+    product = road[0]
+    for factor in road[1:]:
+        product = product @ factor
+    assert float(product) == pytest.approx(float(g.b[1][2]), rel=1e-12)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from typing import Any
 
 from fastbp.commands.files import check_out, options_named, read_arrays, read_network
 from fastbp.commands.report import as_json
+from fastbp.data import digits
 
 OPTIONS = {"row": "--row", "weight": "--weight", "plot": "--plot", "path": "--plot"}
 
@@ -17,9 +16,9 @@ def run(options: argparse.Namespace) -> None:
     """Read, walk, draw, and print."""
     check_out(options.plot, "--plot", MODEL=options.model, DATA=options.data)
     net = read_network(options.model)
-    X, y = read_arrays(options.data, ("X", "y"))
+    X, y = digits() if options.data is None else read_arrays(options.data, ("X", "y"))
     with options_named(OPTIONS):
-        walk = net.explain(X, y, options.row, _weight(options.weight))
+        walk = net.explain(X, y, options.row, options.weight)
         if options.plot is not None:
             walk.plot(options.plot)
     if options.json:
@@ -27,18 +26,10 @@ def run(options: argparse.Namespace) -> None:
         return
     _say(walk.to_markdown() if options.markdown else str(walk))
     if options.plot is not None:
-        _say(f"\nwrote {options.plot}")
+        print(f"wrote {options.plot}", file=sys.stderr)  # stdout may be a document
 
 
 def _say(text: str) -> None:
     """Print what may hold letters that the terminal has not; it shows ? for them."""
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, errors="replace").decode(encoding))
-
-
-def _weight(text: str | None) -> Any:
-    """`NAME:I,J` as a name and indices."""
-    found = re.fullmatch(r"(.*):(-?[0-9]{1,18}(?:,-?[0-9]{1,18})*)", text or "", flags=re.DOTALL)
-    if found is None:
-        return text
-    return (found[1], *map(int, found[2].split(",")))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,21 @@ def read_network(path: str) -> Network:
     try:
         return load(path)
     except OSError as error:  # a CheckpointError too: here it is input that is bad
-        what = formats.kind(path)[0] if os.path.isfile(path) else ""
+        what = formats.kind(path)[0] or _arrays_in(path) if os.path.isfile(path) else ""
         wanted = f"{path}: got {what}; wanted a network, as fastbp train --out writes it"
         raise ConfigError(wanted if what else describe(error)) from error
+
+
+def _arrays_in(path: str) -> str:
+    """What an .npz file holds that is no network; "" where it cannot be told."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        return ""
+    if "header" in names or not names:
+        return ""
+    return f"data (arrays {', '.join(names[:3])}{', ...' if names[3:] else ''})"
 
 
 def check_out(path: str | None, option: str = "--out", /, **inputs: str | None) -> None:

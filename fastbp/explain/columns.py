@@ -28,7 +28,8 @@ class Column:
     values, gradients : ndarray
         Of all units.
     shown, walked : ndarray of int
-        Units that are shown, in order, with the example's class; those the walked weight joins.
+        Units that are shown, in order, with the class and what is predicted; those the walked
+        weight joins.
     """
 
     position: int
@@ -130,7 +131,7 @@ def _column(walk: Walk, position: int, name: str, values: Array) -> Column:
         importance = np.abs(values * gradients)
     first, targets = walked, walk.output.targets
     if position == len(walk.jacobians) and targets.ndim == 0:
-        first = np.append(walked, int(targets))
+        first = np.append(walked, [int(targets), int(np.argmax(values))])
     others = ~np.isin(np.arange(len(values)), first)
     count = len(values) if len(values) <= ALL else MOST
     shown = np.sort(np.lexsort((-importance, others))[:count])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from fastbp.checks import Array
 from fastbp.errors import ConfigError, NonFiniteError, UnknownNameError
 from fastbp.layout import Layout, Slot
 from fastbp.losses import Loss
+
+# "dense1.W:1,2", and "dense1.W[1, 2]" as a walk prints it
+INDEXED = re.compile(r"(.*?)\s*(?::|(\[))((?:\s*-?\d{1,18}\s*,?)+)(?(2)\])", re.ASCII | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def find(layout: Layout, weight: Any, largest: Any) -> Weight:
     layout : Layout
     weight : None, str, or a sequence of a name and indices
         None is the first layer's W. Without indices it is the entry with the largest |gradient|.
+        Text may hold both, as ``"dense1.W:1,2"`` or as a walk prints it, ``"dense1.W[1, 2]"``.
     largest : callable
         That entry's index, for a parameter's name.
 
@@ -106,7 +111,7 @@ def find(layout: Layout, weight: Any, largest: Any) -> Weight:
     if weight is None:
         first = [f"{layout.names[i]}.W" for i in layout.affine]
         weight = next(name for name in [*first, *layout.slots] if _size(layout.slots[name]))
-    name, *index = [weight] if isinstance(weight, str) else _sequence(weight)
+    name, *index = _of_text(layout, weight) if isinstance(weight, str) else _sequence(weight)
     if not isinstance(name, str) or name not in layout.slots:
         raise UnknownNameError(_no_parameter(layout, name))
     slot, name = layout.slots[name], str(name)  # NumPy has a str of its own
@@ -118,15 +123,21 @@ def find(layout: Layout, weight: Any, largest: Any) -> Weight:
     whole: list[Any] = [i for i in index if _is_whole(i)]
     if len(index) != len(slot.shape) or len(whole) != len(index):
         wanted = f"indices from {ranges}" if slot.shape else "no index"
-        raise ConfigError(
-            f"weight: got {weight!r}; wanted {name!r} with {wanted}: {_form(name, slot)}"
-        )
+        form = _form(name, slot, isinstance(weight, str))
+        raise ConfigError(f"weight: got {weight!r}; wanted {name!r} with {wanted}: {form}")
     if not all(0 <= i < n for i, n in zip(whole, slot.shape, strict=True)):
         shown = ", ".join(map(_shown, whole))
         raise UnknownNameError(
             f"weight: got {name}[{shown}]; its shape is {slot.shape}, so indices go from {ranges}"
         )
     return Weight(name, slot, tuple(map(int, whole)))
+
+
+def _of_text(layout: Layout, weight: str) -> list[Any]:
+    found = INDEXED.fullmatch(weight)
+    if weight in layout.slots or found is None:
+        return [weight]
+    return [found[1], *map(int, re.split(r"[\s,]+", found[3].strip(", ")))]
 
 
 def _sequence(weight: Any) -> Sequence[Any]:
@@ -150,11 +161,23 @@ def _size(slot: Slot) -> int:
     return slot.stop - slot.start
 
 
-def _form(name: str, slot: Slot) -> str:
-    return f"({', '.join([repr(name), *('ij'[: len(slot.shape)])])})"
+def _form(name: str, slot: Slot, text: bool) -> str:
+    letters = "ij"[: len(slot.shape)]
+    if text:
+        return ":".join(filter(None, [name, ",".join(letters)]))
+    return f"({', '.join([repr(name), *letters])})"
 
 
 def _no_parameter(layout: Layout, name: Any) -> str:
     text = f"weight: got {name!r}; wanted one of {', '.join(layout.slots)}"
-    close = difflib.get_close_matches(name, layout.slots, n=1) if isinstance(name, str) else []
-    return text + (f"; did you mean {close[0]!r}?" if close else "")
+    close = _closest(layout, name) if isinstance(name, str) else ""
+    return text + (f"; did you mean {close!r}?" if close else "")
+
+
+def _closest(layout: Layout, name: str) -> str:
+    """The parameter of that name in another case, the layer's first one, or one spelled alike."""
+    alike = difflib.get_close_matches(name, layout.slots, n=1)
+    same = [slot for slot in layout.slots if slot.lower() == name.lower()]
+    of_it = [slot for slot in layout.slots if slot.startswith(f"{re.split('[:[]', name)[0]}.")]
+    whole = [slot for slot in layout.slots if re.match(rf"{re.escape(slot)}\W", name)]
+    return [*same, *whole, *of_it, *alike, ""][0]

@@ -193,9 +193,12 @@ def _matrix(jacobian: Jacobian) -> list[str]:
         lines = [", ".join(x.rjust(width) for x in row) for row in rows]
         return [f"[{line}]" for line in lines]
     if isinstance(jacobian, Diagonal):
+        ones = np.count_nonzero(jacobian.diagonal)
+        if np.isin(jacobian.diagonal, (0, 1)).all():
+            return [f"diagonal: 1 for {ones} of {len(jacobian.diagonal)} units, else 0"]
         return [f"diagonal: {line}" for line in _vector(jacobian.diagonal)]
     if isinstance(jacobian, Softmax):
-        return [f"ŷ: {line}" for line in _vector(jacobian.y_hat)]
+        return [f"made of ŷ: {line}" for line in _vector(jacobian.y_hat)]
     return []
 
 

@@ -42,8 +42,8 @@ class Explanation:
     factors : tuple of Factor
         From ∂ℒ/∂ŷ (E4) to ∂a_k/∂W_kij (E8): name, sentence, equation, letters and numbers of its
         formula, value and shape, and in ``running`` the product so far. The first value is a row
-        vector, the last a column vector, both read-only arrays; a matrix is a ``Jacobian``, whose
-        ``matrix()`` forms it and ``after(row)`` multiplies a row vector by it.
+        vector, the last a column vector, both read-only arrays; a matrix is a ``Jacobian``, which
+        ``row @ jacobian`` multiplies and ``np.asarray(jacobian)`` forms.
     product : float
         Of all factors: ∂ℓ_n/∂weight.
     outer : float or None
@@ -150,12 +150,15 @@ class Explanation:
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """One picture of the network: values forward, gradients backward, the chain marked.
 
-        Each unit shows its value in its left half and the loss's gradient with respect to it in
-        its right half. Grey lines are as thick as the gradient of their weight. The walked weight
-        and its chain are blue: each line is as thick as the share of the product that flows through
-        it, among those shown of its layer, and dashed where that has the other sign. Layers of more
-        than 12 units show the 10 where |value · gradient| is largest, among them the walked
-        weight's own and the example's class, and say how many are left out.
+        Each unit shows its value in its left half and a gradient in its right half: that with
+        respect to what stands at the column's head, which is the unit itself but for ŷ, where it
+        may be ∂ℒ/∂a_L. Colours go by the square root. Small networks have the numbers too, value
+        above and gradient below. Grey lines are as thick as the gradient of their weight. The
+        walked weight and its chain are blue: each line is as thick as the share of the product
+        that flows through it, among those shown of its layer, and dashed where that has the other
+        sign. Layers of more than 12 units show the 10 where |value · gradient| is largest, among
+        them the walked weight's own, the example's class and the predicted one, and say how many
+        are left out.
 
         Parameters
         ----------
@@ -174,7 +177,7 @@ class Explanation:
             matplotlib is not installed, which the extra ``plot`` brings; or it cannot write files
             of that ending, or not there.
         DtypeError
-            The path is none.
+            `path` is not a path.
 
         Examples
         --------

@@ -8,7 +8,7 @@ from fastbp.checks import Array
 from fastbp.explain.jacobians import Jacobian
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Product:
     """The product of the factors so far, a quantity of its own.
 
@@ -30,8 +30,11 @@ class Product:
     numbers: str
     value: Array
 
+    def __repr__(self) -> str:
+        return f"Product({self.name} = {self.letters}, {self.equation})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Factor:
     """One factor of the chain.
 
@@ -59,3 +62,6 @@ class Factor:
     numbers: str
     value: Array | Jacobian
     running: Product
+
+    def __repr__(self) -> str:
+        return f"Factor({self.name} = {self.letters}, {self.equation}, {self.sentence!r})"

@@ -20,7 +20,8 @@ from fastbp.parts import says_itself
 
 SENTENCE = "talk to the previous hidden layer"
 INPUT = "talk to the input"
-TERMS = 4  # a sum of so many is written out
+TERMS = 4  # a sum of so many is written out, of more
+LARGEST = 3  # terms
 FUNCTIONS = ("f", "df", "forward", "backward", "__fastbp_elementwise__", "__fastbp_layer__")
 
 
@@ -46,12 +47,19 @@ def _affine(walk: Walk, position: int, jacobian: Weights, sentence: str, k: int)
     above, below = walk.names[position + 1], subscript("h", k)
     row, value = walk.gradients[position + 1], walk.gradients[position]
     u = _unit(walk, position, value)
-    W, numbers = subscript("W", k + 1), ""
-    if len(row) <= TERMS:
-        terms = map(product_of, row, jacobian.W[:, u])
-        numbers = f"[{u}]: {' + '.join(terms)} = {number(value[u])}"
+    W, numbers = subscript("W", k + 1), f"[{u}]: {_sum(row, jacobian.W[:, u])} = {number(value[u])}"
     product = Product(f"∂ℒ/∂{below}", "E6", f"∂ℒ/∂{above} · {W}", numbers, value)
     return Factor(f"∂{above}/∂{below}", sentence, "E6", W, jacobian.name, jacobian, product)
+
+
+def _sum(row: Array, column: Array) -> str:
+    """Σ_i row_i column_i, or its largest terms."""
+    shown = np.arange(len(row))
+    if len(row) > TERMS:
+        shown = np.sort(np.argsort(-np.abs(row * column), kind="stable")[:LARGEST])
+    terms = [product_of(row[i], column[i]) for i in shown]
+    left_out = len(row) - len(shown)
+    return " + ".join(terms + [f"({left_out} more)"] * (left_out > 0))
 
 
 def _nothing_follows(walk: Walk, position: int, sentence: str, k: int) -> Factor:

@@ -21,7 +21,7 @@ from fastbp.layers.base import Elementwise
 
 
 class Jacobian:
-    """One factor, ∂above/∂below.
+    """One factor, ∂above/∂below. ``row @ jacobian`` is a row; ``np.asarray`` forms the matrix.
 
     Attributes
     ----------
@@ -30,6 +30,16 @@ class Jacobian:
     """
 
     shape: tuple[int, int]
+    __array_ufunc__ = None  # so that an array on the left asks __rmatmul__
+
+    def __rmatmul__(self, row: Array) -> Array:
+        return self.after(row)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.matrix(), dtype)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.shape[0]} x {self.shape[1]}"
 
     def after(self, row: Array) -> Array:
         """The row vector `row`, (n_above,), times this matrix: (n_below,)."""

@@ -23,7 +23,6 @@ MAPS = {  # ∂ŷ/∂a_L in letters; of an entry on the diagonal
     "softmax": ("diag(ŷ) - ŷ ŷᵀ", "ŷ (1 - ŷ)"),
     "sigmoid": ("diag(ŷ (1 - ŷ))", "ŷ (1 - ŷ)"),
 }
-TINY = float(np.finfo(np.float64).tiny)  # below it numbers lose digits
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,7 @@ def talk(loss: Loss, a: Array, targets: Array, below: str, ends_affine: bool, ro
         losses = np.asarray(body.loss_and_delta(a, targets, delta))
     with plugins.blamed(loss, "y_hat"):
         body.y_hat(a, y_hat)
-    rows = np.array([row])
-    checks.finite("the loss", losses.reshape(1, -1), rows)
-    checks.finite(f"∂ℒ/∂{below}", delta, rows)
+    checks.finite("the loss", losses.reshape(1, -1), np.array([row]))
     formulas = Formulas()
     if says_itself(
         loss, "formulas", "loss_and_delta", "y_hat", "y_hat_gradient", "__fastbp_loss__"
@@ -106,10 +103,12 @@ def _second(at: Entries, loss: Loss, below: str, dy_hat: Array, output: Jacobian
     """∂ŷ/∂a_L, which leads to E5."""
     letters, diagonal = MAPS[loss.y_hat_map or "identity"]
     delta, name = output.after(dy_hat), f"∂ŷ/∂{below}"
+    equation, e5 = "E3", "E5"
+    if loss.y_hat_map == "identity":
+        equation = e5 = at.formulas.equation
     product = Product(
-        f"∂ℒ/∂{below}", "E5", at.formulas.delta or f"∂ℒ/∂ŷ · {name}", at.of_delta(delta), delta
+        f"∂ℒ/∂{below}", e5, at.formulas.delta or f"∂ℒ/∂ŷ · {name}", at.of_delta(delta), delta
     )
-    equation = at.formulas.equation if loss.y_hat_map == "identity" else "E3"
     return Factor(name, SENTENCE, equation, letters, at.of_map(diagonal, output), output, product)
 
 
@@ -139,9 +138,7 @@ def _e4(
             loss.y_hat_gradient(a, targets, dy_hat)
     elif loss.y_hat_map != "identity":
         return f"{name} gives no ∂ℒ/∂ŷ, so the walk begins with ∂ℒ/∂a"
-    low = output.diagonal if isinstance(output, Diagonal) else y_hat[0]
-    faint = (np.abs(dy_hat[0]) > 1e16) & (low < TINY)  # a quotient whose divisor has lost digits
-    faint |= ~np.isfinite(dy_hat[0])
+    faint = ~np.isfinite(dy_hat[0])
     if faint.any():
         j = int(np.argmax(faint))
         y = "1 - ŷ" if y_hat[0, j] > 0.5 else "ŷ"

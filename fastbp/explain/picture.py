@@ -26,8 +26,9 @@ INK, PALE = "#222222", "#707070"
 ENDS = 1.25  # the scales' last, almost black colours are left out
 BOX = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.4}
 LEGEND = (
-    "grey: as thick as |∂ℒ/∂W|, by layer.  blue: the walked weight, and how its gradient divides\n"
-    "on the way to the output, as thick as each share; dashed where it counts against the sum."
+    "Units: value | gradient, coloured by square roots. Grey: as thick as |∂ℒ/∂W| in its layer.\n"
+    "Blue: the walked weight, and how its gradient divides on the way to the output, as thick\n"
+    "as each share; dashed where it counts against the sum."
 )
 
 
@@ -42,7 +43,7 @@ def draw(walk: Walk, title: str, path: Any = None) -> Figure:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as exc:
         raise ConfigError(
-            'plot: matplotlib is not installed; pip install "fastbp[plot]" brings it'
+            'plot: matplotlib is not installed; pip install matplotlib, or "fastbp[plot]"'
         ) from exc
     found = columns(walk)
     place = Placement(walk, found, links(walk, found), title)
@@ -58,7 +59,7 @@ def draw(walk: Walk, title: str, path: Any = None) -> Figure:
     for c, link in enumerate(place.links):
         _link(axes, place, c, link, float(walk.factors[-1].running.value))
         if link.walked:
-            _walked(axes, place, c)
+            _walked(axes, place, c, bool(walk.factors[-1].running.value))
     for c, column in enumerate(found):
         _column(axes, place, c, column, value, gradient)
     _bar(axes, value, "value, forward →", 0.27 * place.width)
@@ -89,7 +90,7 @@ def _link(axes: Axes, place: Placement, c: int, link: Link, product: float) -> N
     shares /= shares.sum() or 1
     for i, j in np.argwhere(link.joined):
         y, w, share = [below[j], above[i]], float(link.weights[i, j]), shares[i, j]
-        if share > 0.003:
+        if share > 0.01:
             against = link.flow[i, j] * np.sign(product) < 0
             style = (0, (2, 0.8)) if against else "-"
             _line(axes, x, y, ACCENT, 0.5 + 4.5 * share, zorder=2, ls=style)
@@ -100,7 +101,7 @@ def _link(axes: Axes, place: Placement, c: int, link: Link, product: float) -> N
     _text(axes, x.mean(), place.top + 0.55, names, 8, color=PALE, va="bottom")
 
 
-def _walked(axes: Axes, place: Placement, c: int) -> None:
+def _walked(axes: Axes, place: Placement, c: int, moved: bool) -> None:
     """The walked weight's line, or one from its label to its unit, and the label."""
     below, above = place.columns[c : c + 2]
     x0, x1 = place.x[c : c + 2]
@@ -112,8 +113,10 @@ def _walked(axes: Axes, place: Placement, c: int) -> None:
     if len(starts):
         start, y = (x0, starts[0]), (starts[0] + y) / 2
     for end in ends:
-        thick = max(1.5, 4 / len(ends))
-        _line(axes, [start[0], x1], [start[1], end], ACCENT, thick, zorder=3)
+        thick, style = max(1.5, 4 / len(ends)), "-"
+        if not moved:  # nothing flows
+            thick, style = 1.5, ":"
+        _line(axes, [start[0], x1], [start[1], end], ACCENT, thick, zorder=3, ls=style)
     if len(starts) and abs(ends[0] - starts[0]) < 0.3 * (x1 - x0):
         y += 0.3 + abs(ends[0] - starts[0]) / 4  # a flat line would be hidden by it
     box = BOX | {"alpha": 1, "edgecolor": ACCENT, "pad": 2.5}
@@ -185,7 +188,7 @@ def _path(path: Any, endings: dict[str, str]) -> str:
     ending = os.path.splitext(name)[1].removeprefix(".").lower()
     if ending not in endings:
         known = ", ".join(f".{ending}" for ending in sorted(endings))
-        raise ConfigError(f"path: got {name!r}; wanted one that ends in {known}")
+        raise ConfigError(f"path: got {name!r}; wanted a file name that ends in {known}")
     return name
 
 
@@ -197,4 +200,4 @@ def _save(figure: Figure, path: str) -> None:
         with replacing(path) as file:
             file.write(drawn.getvalue())
     except CheckpointError as exc:
-        raise ConfigError(f"path: got {path!r}; wanted one to write to ({exc.strerror})") from exc
+        raise ConfigError(f"path: got {path!r}; wanted a file to write ({exc.strerror})") from exc

@@ -75,7 +75,9 @@ class Placement:
 
     def _target(self, column: Column, unit: int) -> str:
         if self._targets.ndim == 0:
-            return "the class" if unit == self._targets else ""
+            if unit == self._targets:
+                return "the class"
+            return "predicted" if unit == np.argmax(column.values) else ""
         fits = self._targets.shape == column.values.shape
         return f"target {number(self._targets[unit])}" if fits else ""
 

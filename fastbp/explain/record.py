@@ -9,6 +9,7 @@ from fastbp.explain.destination import Weight
 from fastbp.explain.factor import Factor
 from fastbp.explain.jacobians import Backward, Jacobian
 from fastbp.explain.output import Output
+from fastbp.explain.symbols import subscript
 from fastbp.layout import Layout
 
 
@@ -51,4 +52,15 @@ class Walk:
         layers = zip(self.layout.layers, self.layout.names, strict=True)
         wide = [name for layer, name in layers if not layer.rows_independent]
         notes = [f"{name} looks at whole batches, and got this example alone" for name in wide]
-        return "; ".join(filter(None, [self.output.note, *notes]))
+        return "; ".join(filter(None, [self.output.note, *notes, self._nothing()]))
+
+    def _nothing(self) -> str:
+        """Why the product is 0."""
+        slot, index, last = self.weight.slot, self.weight.index, self.factors[-1]
+        if last.running.value != 0 or not self.layout.layers[slot.layer].affine:
+            return ""
+        if self.gradients[slot.layer + 1][index[0]] == 0:
+            why = f"∂ℒ/∂{self.names[slot.layer + 1]}[{index[0]}] is 0"
+        else:
+            why = f"{subscript('h', self.layout.affine.index(slot.layer))}[{index[1]}] is 0"
+        return f"this weight moves nothing here, as {why}"

@@ -8,6 +8,7 @@ import textwrap
 from fastbp.explain.document import Document, Step
 
 WIDTH = 100  # columns of text
+STYLE = "text-align: left; white-space: pre-wrap"  # matrices are aligned with spaces
 HEAD = ("", "factor", "equation", "shape", "value", "product so far")
 
 
@@ -162,6 +163,9 @@ def _html_table(rows: list[tuple[str, ...]], head: bool = True) -> str:
     lines = ["<table>"]
     for i, row in enumerate(rows):
         tag = "th" if head and i == 0 else "td"
-        cells = "".join(f'<{tag} style="text-align: left">{_h(cell)}</{tag}>' for cell in row)
+        cells = "".join(
+            f'<{tag} style="text-align: left; white-space: pre-wrap">{_h(cell)}</{tag}>'
+            for cell in row
+        )
         lines.append(f"<tr>{cells}</tr>")
     return "\n".join([*lines, "</table>"])

@@ -46,7 +46,8 @@ def test_which_weight_is_meant(net, data):
         walk = net.explain(X, y, row=2, weight=weight)
         want = np.unravel_index(np.argmax(np.abs(g[name])), g[name].shape)
         assert walk.weight == (name, *map(int, want))
-    for weight in (("dense2.W", 1, 3), [np.str_("dense2.W"), np.int64(1), np.uint8(3)]):
+    texts = ("dense2.W:1,3", "dense2.W[1, 3]", "dense2.W: 1, 3", "dense2.W [1,3]")
+    for weight in (*texts, ("dense2.W", 1, 3), [np.str_("dense2.W"), np.int64(1), np.uint8(3)]):
         found = net.explain(X, y, weight=weight).weight
         assert found == ("dense2.W", 1, 3)
         assert [*map(type, found)] == [str, int, int]
@@ -58,6 +59,13 @@ def test_which_weight_is_meant(net, data):
         ("dens1.W", bp.UnknownNameError, ["'dens1.W'", "did you mean 'dense1.W'?"]),
         ("W", bp.UnknownNameError, ["'W'", "wanted one of dense1.W, dense1.b, dense2.W"]),
         (("dense3.W", 0, 0), bp.UnknownNameError, ["'dense3.W'", "did you mean"]),
+        ("dense2.w", bp.UnknownNameError, ["did you mean 'dense2.W'?"]),
+        ("dense2:0,1", bp.UnknownNameError, ["'dense2'", "did you mean 'dense2.W'?"]),
+        ("dense2.b:x", bp.UnknownNameError, ["'dense2.b:x'", "did you mean 'dense2.b'?"]),
+        ("dense2.W:", bp.UnknownNameError, ["'dense2.W:'", "did you mean 'dense2.W'?"]),
+        ("dense1.W:1", bp.ConfigError, ["'dense1.W:1'", "dense1.W:i,j"]),
+        ("dense1.b[1,2]", bp.ConfigError, ["'dense1.b[1,2]'", "dense1.b:i"]),
+        ("dense1.W[4, 0]", bp.UnknownNameError, ["dense1.W[4, 0]", "0 to 3 and 0 to 2"]),
         (("nothing", 0), bp.UnknownNameError, ["'nothing'", "dense2.b"]),
         ((1, 2), bp.UnknownNameError, ["1", "dense1.W"]),
         (("dense1.W", 4, 0), bp.UnknownNameError, ["dense1.W[4, 0]", "0 to 3 and 0 to 2"]),
@@ -197,6 +205,11 @@ def test_numbers_on_the_way_that_are_not_finite(refuses):
     big = bp.Network(3, [bp.Dense(4), bp.Dense(2)], dtype="float64", rng=0)
     big.flat[:] = 1e200
     refuses(bp.NonFiniteError, "row 2", net=big, row=2)
+    hidden = bp.Network(3, [bp.Dense(4), bp.Tanh(), bp.Dense(2)], dtype="float64", rng=0)
+    hidden.params["dense1.W"][:] = 1.7e308  # the tanh of an infinite a_1 is 1
+    refuses(
+        bp.NonFiniteError, "dense1's output: got", "row 2", net=hidden, row=2, X=np.ones((5, 3))
+    )
     for at in ("forward", "backward", "c"):
         net = bp.Network(3, [bp.Dense(2), Broken(at), bp.Dense(2)], rng=0)
         refuses(bp.NonFiniteError, "row 2", net=net, row=2, weight="broken1.c")

@@ -77,9 +77,12 @@ def test_where_y_hat_underflows_it_begins_with_e5(loss, W, target, words):
 def test_a_target_of_0_needs_no_quotient():
     """0/0 counts as 0 (E4): only outputs that the loss looks at have to be numbers."""
     walk = network([[800, 0], [0, 0]]).explain(X, [[1.0, 0.0]])
-    assert walk.note == ""
+    assert walk.factors[0].name == "∂ℒ/∂ŷ"
     walk = network([[800, 0]], "sigmoid_cross_entropy").explain(X, [1])
-    assert walk.note == ""
+    assert walk.factors[0].name == "∂ℒ/∂ŷ"
+    assert walk.note == "this weight moves nothing here, as ∂ℒ/∂a₁[0] is 0"
+    walk = network([[1, 0]], "sigmoid_cross_entropy").explain([[0.0, 1.0]], [1], 0, "dense1.W:0,0")
+    assert walk.note == "this weight moves nothing here, as h₀[0] is 0"
 
 
 def test_near_the_target_it_begins_with_e5():

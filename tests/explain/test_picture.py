@@ -396,7 +396,9 @@ def test_it_is_saved(tmp_path, ending, begins):
 
 @pytest.mark.parametrize("name", ["walk.xyz", "walk", "png", ".png"])
 def test_an_unknown_ending_is_refused(tmp_path, name):
-    with pytest.raises(bp.ConfigError, match=r"path: got .*; wanted one that ends in .*\.png"):
+    with pytest.raises(
+        bp.ConfigError, match=r"path: got .*; wanted a file name that ends in .*\.png"
+    ):
         explanation("2-3-2").plot(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
@@ -409,7 +411,7 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path):
         ("\0.png", "null"),
     ):
         with pytest.raises(
-            bp.ConfigError, match=rf"path: got .*; wanted one to write to \(.*{why}"
+            bp.ConfigError, match=rf"path: got .*; wanted a file to write \(.*{why}"
         ):
             explanation("2-3-2").plot(tmp_path / name)
 
@@ -422,6 +424,7 @@ def test_what_is_no_path_is_refused():
 def test_without_matplotlib_it_says_what_brings_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(
-        bp.ConfigError, match=r'plot: matplotlib is not installed; pip install "fastbp\[plot\]"'
+        bp.ConfigError,
+        match=r'plot: matplotlib is not installed; pip install matplotlib, or "fastbp\[plot\]"',
     ):
         explanation("2-3-2").plot()

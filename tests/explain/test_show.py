@@ -111,18 +111,34 @@ def test_text_is_at_most_100_columns_wide(shown):
 def test_text_shows_vectors_of_6_whole_and_the_3_largest_of_7():
     X = np.arange(1.0, 8.0)[np.newaxis]
     text = str(filled(bp.mlp([7, 6, 7], dtype="float64"), 0.1).explain(X, [3]))
-    assert re.search(r"so far ∂ℒ/∂h₁ = .*\n(?:.*\n)?\s+= \[[^,\]]+(, [^,\]]+){5}\]\n", text)
+    assert re.search(r"so far ∂ℒ/∂h₁ = .*\n(?:.*\n){,3}\s+= \[[^,\]]+(, [^,\]]+){5}\]\n", text)
     assert re.search(r"= largest of 7: \[3\] \S+, \[\d\] \S+, \[\d\] \S+; norm \S+\n", text)
 
 
-@pytest.mark.parametrize(("n", "written_out"), [(4, True), (5, False)])
-def test_a_sum_of_4_terms_is_written_out(n, written_out):
+def test_a_dead_layer_is_said_to_be_0():
+    net = filled(bp.mlp([2, 8, 3], dtype="float64"), 0.5)
+    net.params["dense1.b"][:] = -9
+    walk = net.explain([[1.0, 2.0]], [1])
+    assert "= diagonal: 1 for 0 of 8 units, else 0\n" in str(walk)
+    assert "= 0, all 8\n" in str(walk)
+    assert walk.note == "this weight moves nothing here, as ∂ℒ/∂a₁[0] is 0"
+
+
+@pytest.mark.parametrize(("n", "terms"), [(4, 4), (5, 3)])
+def test_a_sum_of_4_terms_is_written_out_and_the_3_largest_of_5(n, terms):
     walk = filled(bp.mlp([2, 3, n], dtype="float64"), 0.5).explain([[1.0, 2.0]], [1])
     (product,) = (factor.running for factor in walk.factors if factor.equation == "E6")
-    assert product.numbers.count(" · ") == (4 if written_out else 0)
-    if written_out:
-        sum_of, _, printed = product.numbers.partition(": ")[2].partition(" = ")
-        assert eval(sum_of.replace("·", "*")) == pytest.approx(float(printed), rel=1e-4)
+    sum_of, _, printed = product.numbers.partition(": ")[2].partition(" = ")
+    assert sum_of.count(" · ") == terms
+    assert sum_of.endswith(" + (2 more)") == (n == 5)
+    shown = sum_of.removesuffix(" + (2 more)").split(" + ")
+    shown = [eval(term.replace("·", "*")) for term in shown]
+    i = int(product.numbers[1])
+    W, delta = walk.factors[2].value, walk.factors[1].running.value
+    all_of_it = delta * np.asarray(W)[:, i]
+    assert float(printed) == pytest.approx(all_of_it.sum(), rel=1e-4)
+    largest = sorted(all_of_it, key=abs)[-terms:]
+    assert sorted(shown) == pytest.approx(sorted(largest), rel=1e-4)
 
 
 def test_printed_arithmetic_is_true_where_units_are_sure():
