@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbp import checkpoint, checks, plugins
-from fastbp import training as trainer  # `training` is an argument's name
 from fastbp.batch import Batch, generator
 from fastbp.checks import Array
 from fastbp.errors import (
@@ -30,6 +29,7 @@ from fastbp.layers import Dense, Layer
 from fastbp.layout import Layout
 from fastbp.losses import Loss
 from fastbp.optimizers import Adam, Optimizer
+from fastbp.training import loop
 
 if TYPE_CHECKING:
     from fastbp.training import Callback, History
@@ -427,7 +427,7 @@ class Network(Inference):
         >>> history.loss[-1] < history.loss[0]
         True
         """
-        return trainer.fit(
+        return loop.fit(
             self, X, y, optimizer=optimizer if optimizer is not None else Adam(), epochs=epochs,
             batch_size=batch_size, sample_weight=sample_weight, validation_data=validation_data,
             shuffle=shuffle, rng=rng, callbacks=callbacks, progress=progress,
@@ -531,7 +531,7 @@ class Network(Inference):
         threads: int | None = None,
     ) -> float:
         """A step whose arguments are not what the plan can take as they are."""
-        trainer.check_optimizer(optimizer)
+        loop.check_optimizer(optimizer)
         batch = self._check(X, y, sample_weight)
         return self._update(batch, batch.scale("mean"), optimizer, threads)
 

@@ -23,7 +23,7 @@ FLOORS = {
     "people": [
         "fastbp.network", "fastbp.inference", "fastbp.parameters", "fastbp.gradients",
         "fastbp.explain", "fastbp.training", "fastbp.checkpoint", "fastbp.stored", "fastbp.batch",
-        "fastbp.layout", "fastbp.progress", "fastbp.threads",
+        "fastbp.layout", "fastbp.threads",
     ],
     "parts": ["fastbp.layers", "fastbp.losses", "fastbp.optimizers"],
     # plugins.py finds parts by name and imports no part. What it does import of them, like they
@@ -162,8 +162,8 @@ from fastbp.plugin cimport (
 def test_known_imports_are_among_them():
     assert "fastbp.kernels" in INNER["fastbp.layers.dense"]
     assert "fastbp.kernels.blas" in INNER["fastbp.kernels.dense"]
-    assert "fastbp.training" in INNER["fastbp.network"]
-    assert "fastbp.network" not in INNER["fastbp.training"]  # it names the type only
+    assert "fastbp.training.loop" in INNER["fastbp.network"]
+    assert "fastbp.network" not in INNER["fastbp.training.loop"]  # it names the type only
     assert len(SOURCES) > 30
 
 
@@ -251,7 +251,7 @@ def test_only_numpy_and_scipy_are_imported():
     # where matplotlib is; told of fastbp where it is installed: threadpoolctl
     assert others == {
         "fastbp.explain.picture": {"matplotlib"},
-        "fastbp.progress": {"tqdm"},
+        "fastbp.training.progress": {"tqdm"},
         "fastbp.testing.run": {"pytest"},
         "fastbp.threadpools": {"threadpoolctl"},
     }
@@ -331,7 +331,7 @@ def test_every_kernel_has_its_test_and_every_test_its_kernel():
 
 # Files without a test of their own, and the test file that goes through them.
 TESTED_WITH = {
-    "batch": "network", "inference": "network", "parameters": "network", "progress": "training",
+    "batch": "network", "inference": "network", "parameters": "network",
     "stored": "checkpoint", "archive": "checkpoint", "errors": "public_api", "__main__": "cli",
     "__init__": "public_api",
 }  # fmt: skip

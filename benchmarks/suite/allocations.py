@@ -55,8 +55,8 @@ with bp.thread_limit(job["threads"]):
 # The third epoch, between the callbacks that the second and the third end with. No look at Ctrl-C
 # comes between: when it comes depends on the time.
 FIT = """
-import fastbp.training
-fastbp.training.BETWEEN_LOOKS = 1e9
+import fastbp.training.loop
+fastbp.training.loop.BETWEEN_LOOKS = 1e9
 def count(net, history):
     if len(history.loss) == 2:
         start()
