@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import checks, plugins
+from fastbp import checks, registry
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, DtypeError, FastbpError, PluginCallError
 from fastbp.layout import Layout
@@ -66,7 +66,7 @@ class Batch:
             x, targets, weight = x[kept], targets[kept], weight[kept]
         copy = copy and kept is None  # taking rows has copied them
         x = checks.cast("X", x, layout.dtype, kept, copy=copy)
-        with plugins.blamed(loss, "check_targets"):
+        with registry.blamed(loss, "check_targets"):
             targets = loss.check_targets(targets, layout.n_out, layout.dtype, kept)
         _check_targets(loss, targets, len(x), layout)
         if strict:
@@ -143,16 +143,16 @@ class Batch:
 def _check_targets(loss: Loss, targets: Any, rows: int, layout: Layout) -> None:
     """What a loss made of y can be read in C: it may be anybody's loss."""
     classes = getattr(targets, "dtype", None) == np.int64
-    with plugins.blamed(loss, "target_width"):
+    with registry.blamed(loss, "target_width"):
         shape = (rows,) if classes else (rows, loss.target_width(layout.n_out))
     try:
         checks.operand("targets", targets, shape, np.dtype(np.int64) if classes else layout.dtype)
     except FastbpError as exc:
-        name = plugins.label(loss)
+        name = registry.label(loss)
         raise PluginCallError(f"{name}: check_targets failed ({exc})") from exc
     if classes and rows and not (targets.min() >= 0 and targets.max() < layout.n_out):
         raise PluginCallError(
-            f"{plugins.label(loss)}: check_targets failed (it returned classes "
+            f"{registry.label(loss)}: check_targets failed (it returned classes "
             f"{targets.min()}..{targets.max()}; wanted 0..{layout.n_out - 1})"
         )
 

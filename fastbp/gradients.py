@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import plugins
+from fastbp import registry
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, UnknownNameError
 from fastbp.kernels import bias_sum, outer_sum
@@ -243,7 +243,7 @@ class Gradients:
             return self._y[0]
         if what == "y_hat value":
             y_hat = np.empty_like(self._y[-1])
-            with plugins.blamed(self._loss, "y_hat"):
+            with registry.blamed(self._loss, "y_hat"):
                 self._loss_body().y_hat(self._y[-1], y_hat)
             return y_hat
         if what == "y_hat":
@@ -254,7 +254,7 @@ class Gradients:
                     raise self._no_e4()
                 return self._form_rows(f"dy {len(self._dy) - 1}")
             d_y_hat = np.empty_like(self._y[-1])
-            with plugins.blamed(self._loss, "y_hat_gradient"):
+            with registry.blamed(self._loss, "y_hat_gradient"):
                 if type(self._loss).y_hat_gradient is not Loss.y_hat_gradient:
                     self._loss.y_hat_gradient(self._y[-1], self._targets, d_y_hat)
                 elif self._has_e4():  # y_hat is a itself, and E4 is E5
@@ -277,7 +277,7 @@ class Gradients:
     def _loss_body(self) -> LossBody:
         """The loss's functions, in C where it has them."""
         loss, layout = self._loss, self._layout
-        return LossBody(loss, layout.n_out, layout.dtype, label=plugins.label(loss))
+        return LossBody(loss, layout.n_out, layout.dtype, label=registry.label(loss))
 
     def _factors(self, boundaries: str) -> tuple[Array, Array]:
         above, below = boundaries.split()

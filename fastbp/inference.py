@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import checks, plugins
+from fastbp import checks, registry
 from fastbp.batch import Batch
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
@@ -123,7 +123,7 @@ class Inference(Parameters):
         array([0., 0.], dtype=float32)
         """
         y_hat = self._y_hat(X, threads)
-        with plugins.blamed(self._loss, "decide"):
+        with registry.blamed(self._loss, "decide"):
             return self._loss.decide(y_hat)
 
     def loss(
@@ -211,7 +211,7 @@ class Inference(Parameters):
     def _y_hat(self, X: Any, threads: int | None = None) -> Array:
         a = self.forward(X, threads=threads)
         y_hat = np.empty_like(a)
-        with self._lock, plugins.blamed(self._loss, "y_hat"):
+        with self._lock, registry.blamed(self._loss, "y_hat"):
             for start, stop in self._blocks(len(a)):
                 self._plan_for(stop - start).y_hat(a[start:stop], y_hat[start:stop])
         return y_hat

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import checks, plugins
+from fastbp import checks, registry
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, PluginCallError, ShapeError, UnknownNameError
 from fastbp.layers import Layer, LayerSpec
@@ -61,7 +61,7 @@ class Layout:
         if not layers:
             raise ConfigError("layers: got an empty list; wanted one layer or more")
         self.layers: tuple[Layer, ...] = tuple(
-            plugins.resolve("layer", layer, Layer) for layer in layers
+            registry.resolve("layer", layer, Layer) for layer in layers
         )
         self.dtype = dtype
         self.specs: tuple[LayerSpec, ...] = tuple(self._build())
@@ -81,7 +81,7 @@ class Layout:
     def _build(self) -> Iterator[LayerSpec]:
         n = self.n_in
         for layer in self.layers:
-            with plugins.blamed(layer, "build"):
+            with registry.blamed(layer, "build"):
                 spec = layer.build(n, self.dtype)
             try:
                 _check_spec(spec)
@@ -90,7 +90,7 @@ class Layout:
                 if hasattr(layer, "__fastbp_elementwise__"):
                     _check_elementwise(spec, n)
             except (TypeError, ConfigError) as exc:
-                name = plugins.label(layer)
+                name = registry.label(layer)
                 raise PluginCallError(
                     f"{name}: build failed (it returned {spec!r}; {exc})"
                 ) from exc
@@ -99,8 +99,8 @@ class Layout:
 
     def gain(self, layer: Layer) -> float:
         """A layer's gain, for the initialiser of the one before it, who is not to be blamed."""
-        name = plugins.label(layer)
-        with plugins.blamed(layer, "gain"):
+        name = registry.label(layer)
+        with registry.blamed(layer, "gain"):
             gain = layer.gain
         return checks.number(f"{name}.gain", gain, high=float(np.finfo(self.dtype).max) / 2)
 
@@ -219,4 +219,4 @@ def _names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
 
 
 def _stem(layer: Layer) -> str:
-    return (plugins.name_of(layer) or type(layer).__name__.lower()).replace("_", "")
+    return (registry.name_of(layer) or type(layer).__name__.lower()).replace("_", "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import checkpoint, checks, plugins
+from fastbp import checkpoint, checks, registry
 from fastbp.batch import Batch, generator
 from fastbp.checks import Array
 from fastbp.errors import (
@@ -93,13 +93,13 @@ class Network(Inference):
         l2: float = 0.0,
     ) -> None:
         layout = Layout(n_in, layers, checks.float_dtype("dtype", dtype))
-        self._assemble(layout, plugins.resolve("loss", loss, Loss), checks.number("l2", l2))
+        self._assemble(layout, registry.resolve("loss", loss, Loss), checks.number("l2", l2))
         given = generator("rng", rng)
         source = copy.deepcopy(given)  # drawn from in earnest once nothing can fail any more
         following = [*layout.layers[1:], None]
         for layer, after, params in zip(layout.layers, following, self._views, strict=True):
             gain = 1.0 if after is None else layout.gain(after)
-            with plugins.blamed(layer, "init"):
+            with registry.blamed(layer, "init"):
                 layer.init(params, source, gain)
         # a generator of its own: the caller's stays the caller's, and this one can be saved
         self._rng = np.random.Generator(np.random.PCG64(source.integers(2**63, size=2)))
@@ -645,7 +645,7 @@ def mlp(
     """
     if isinstance(sizes, str) or not isinstance(sizes, Sequence | np.ndarray) or len(sizes) < 2:
         raise ConfigError(f"sizes: got {sizes!r}; wanted two widths or more, [n_in, ..., n_out]")
-    between = plugins.resolve("layer", activation, Layer)
+    between = registry.resolve("layer", activation, Layer)
     layers: list[Layer] = []
     for n in sizes[1:]:
         layers += [Dense(n), between]

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastbp import checkpoint, checks, memory, plugins
+from fastbp import checkpoint, checks, memory, registry
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
 from fastbp.kernels.modes import kept_mode
@@ -31,9 +31,9 @@ class Parameters(Steps):
     _rng: np.random.Generator
 
     def _assemble(self, layout: Layout, loss: Loss, l2: float) -> None:
-        with plugins.blamed(loss, "target_width"):
+        with registry.blamed(loss, "target_width"):
             loss.target_width(layout.n_out)
-        checks.choice(f"{plugins.label(loss)}.targets", loss.targets, tuple(KINDS))
+        checks.choice(f"{registry.label(loss)}.targets", loss.targets, tuple(KINDS))
         if 2 * l2 > float(np.finfo(layout.dtype).max):
             raise ConfigError(f"l2: got {l2}, which overflows {layout.dtype} when doubled")
         if layout.size > LARGEST:
@@ -66,7 +66,7 @@ class Parameters(Steps):
         self._most_threads = 0  # 0: as many as the limit allows
         # a loss that looks at targets in its own way is asked each time
         own = type(self._loss).check_targets is not Loss.check_targets
-        with plugins.blamed(self._loss, "target_width"):
+        with registry.blamed(self._loss, "target_width"):
             same = self._loss.target_width(self.n_out) == self.n_out
         self._settle(self._loss.targets if same and not own else None)
 
@@ -86,7 +86,7 @@ class Parameters(Steps):
             raise
 
     def _new_plan(self, rows: int) -> Plan:
-        labels = [*map(plugins.label, self._layout.layers), plugins.label(self._loss)]
+        labels = [*map(registry.label, self._layout.layers), registry.label(self._loss)]
         return Plan(self._layout, self._loss, rows, labels)
 
     @property

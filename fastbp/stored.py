@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fastbp import plugins
+from fastbp import registry
 from fastbp.errors import ConfigError, PluginError, UnknownNameError
 from fastbp.kernels.modes import kept_mode
 from fastbp.layers import Layer
@@ -22,7 +22,7 @@ LONGEST = 500  # letters of a name in a file
 
 def describe(kind: str, part: Layer | Loss) -> dict[str, Any]:
     """What a file says of a part: who brings its class, and the arguments to make it with."""
-    entry = plugins.entry_of(part)
+    entry = registry.entry_of(part)
     if entry is None and not type(part).__qualname__.isidentifier():
         raise ConfigError(
             f"{kind}: got a part of {type(part).__qualname__}, a class that is neither registered "
@@ -36,12 +36,12 @@ def describe(kind: str, part: Layer | Loss) -> dict[str, Any]:
         raise
     except Exception as exc:
         raise ConfigError(
-            f"{kind}: got {plugins.label(part)}, whose config() a file cannot keep or make it "
+            f"{kind}: got {registry.label(part)}, whose config() a file cannot keep or make it "
             f"from ({type(exc).__name__}: {exc})"
         ) from exc
     if not equal:
         raise ConfigError(
-            f"{kind}: got {plugins.label(part)}, which is not equal to what is made from its "
+            f"{kind}: got {registry.label(part)}, which is not equal to what is made from its "
             f"config() after a way through JSON, {config}"
         )
     return {
@@ -62,7 +62,7 @@ def _own_name(cls: type[Any]) -> str:
 def one_class_per_name(parts: list[Layer | Loss]) -> None:
     """Refuse classes that nobody registered and that would have one name in the file."""
     classes: dict[str, type[Any]] = {}
-    for cls in (type(part) for part in parts if plugins.entry_of(part) is None):
+    for cls in (type(part) for part in parts if registry.entry_of(part) is None):
         other = classes.setdefault(_own_name(cls), cls)
         if other is not cls:
             raise ConfigError(
@@ -107,7 +107,7 @@ def rebuild(kind: str, stored: Any, base: type[Any], parts: Mapping[str, Any]) -
         )
     else:
         cls = _plugin(kind, key, stored)
-        source = str(plugins.registered(cls))
+        source = str(registry.registered(cls))
     origin = "" if distribution is None else f" by {distribution} {stored['version']}"
     if cls.contract != stored["contract"]:
         raise PluginError(
@@ -134,18 +134,18 @@ def _word(value: Any) -> str:
 
 
 def _builtin(kind: str, name: str, stored: Any) -> type[Any]:
-    if name not in plugins.BUILTIN[kind]:
+    if name not in registry.BUILTIN[kind]:
         version = stored.get("version")
         by = f"; the file is of fastbp {version}: pip install fastbp=={version}" if version else ""
-        known = ", ".join(sorted(plugins.BUILTIN[kind]))
+        known = ", ".join(sorted(registry.BUILTIN[kind]))
         raise UnknownNameError(f"{kind}: got {name!r}; wanted one of {known}{by}")
-    return plugins.get(kind, name)
+    return registry.get(kind, name)
 
 
 def _plugin(kind: str, key: str, stored: Any) -> type[Any]:
     """The class of a plugin's part, or an error that says what to install."""
     try:
-        return plugins.get(kind, key)
+        return registry.get(kind, key)
     except UnknownNameError as exc:
         distribution, version = stored["distribution"], stored["version"]
         wanted = f"{kind} {stored['name']!r} in the file is of {distribution} {version}, which "
@@ -153,7 +153,7 @@ def _plugin(kind: str, key: str, stored: Any) -> type[Any]:
 
 
 def _missing(kind: str, key: str, distribution: str, version: str) -> str:
-    here = [row for row in plugins.describe() if plugins.same(row.distribution, distribution)]
+    here = [row for row in registry.describe() if registry.same(row.distribution, distribution)]
     if any(row.state == "disabled" for row in here):
         return "FASTBP_DISABLE_PLUGINS disables"
     if not here:

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "fastbp"
 # Top to bottom. A module may import from its own floor and from those below it. Names of packages
 # stand for all that is in them, unless a longer name stands on another floor.
 FLOORS = {
-    "face": ["fastbp", "fastbp.__main__", "fastbp.cli", "fastbp.commands"],
+    "face": ["fastbp", "fastbp.__main__", "fastbp.cli", "fastbp.commands", "fastbp.plugins"],
     "kit": ["fastbp.testing"],
     "people": [
         "fastbp.network", "fastbp.inference", "fastbp.parameters", "fastbp.gradients",
@@ -26,15 +26,14 @@ FLOORS = {
         "fastbp.layout", "fastbp.threads",
     ],
     "parts": ["fastbp.layers", "fastbp.losses", "fastbp.optimizers"],
-    # plugins.py finds parts by name and imports no part. What it does import of them, like they
-    # themselves, is the base class that says what a part is: parts.py, which imports nothing of
-    # fastbp's and so is a leaf.
-    "switchboard": ["fastbp.plugins"],
+    # It finds parts by name and imports no part: only the base class that says what a part is,
+    # which imports nothing of fastbp's and so is a leaf.
+    "switchboard": ["fastbp.registry"],
     "kernels": ["fastbp.kernels"],
     "ground": ["fastbp.kernels.blas", "fastbp.kernels.blas_library", "fastbp.kernels.blas_cases"],
     # plugin.pxd restates the C header for Cython and holds no code.
     "leaves": [
-        "fastbp.errors", "fastbp.checks", "fastbp.reference", "fastbp.data", "fastbp.parts",
+        "fastbp.errors", "fastbp.checks", "fastbp.reference", "fastbp.data", "fastbp.registry.part",
         "fastbp.plugin", "fastbp.cpus", "fastbp.threadpools", "fastbp.memory", "fastbp.archive",
         "fastbp.replacing",
     ],
@@ -198,8 +197,10 @@ def test_leaves_import_leaves_alone():
 
 
 def test_the_switchboard_knows_no_part_by_import():
-    assert INNER["fastbp.plugins"] == {"fastbp.errors", "fastbp.kernels.modes", "fastbp.parts"}
-    assert INNER["fastbp.parts"] == set()
+    inside = {name for name in SOURCES if name.startswith("fastbp.registry")}
+    outside = set().union(*(INNER[name] for name in inside)) - inside
+    assert outside == {"fastbp.errors", "fastbp.kernels.modes"}
+    assert INNER["fastbp.registry.part"] == set()
 
 
 def test_names_in_strings_are_imported_by_the_switchboard_and_the_command_line_alone():
@@ -210,7 +211,7 @@ def test_names_in_strings_are_imported_by_the_switchboard_and_the_command_line_a
         for path in paths
         if re.search(r"\bimport_module\b|\b__import__\b", path.read_text(encoding="utf-8"))
     }
-    assert users <= {"fastbp.plugins", "fastbp.cli"}
+    assert users <= {"fastbp.registry.entries", "fastbp.registry.loading", "fastbp.cli"}
 
 
 def test_blas_is_named_on_the_ground_alone():

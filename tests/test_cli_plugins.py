@@ -9,7 +9,7 @@ import time
 import pytest
 
 import fastbp as bp
-from fastbp import plugins
+from fastbp import plugins, registry
 from fastbp.cli import main
 
 GOOD = """
@@ -150,7 +150,7 @@ def test_check_a_built_in_part(run):
 
 def test_check_all_built_in_parts(run):
     code, reports = checked(run, "fastbp")
-    assert {name for table in plugins.BUILTIN.values() for name in table} == reports.keys()
+    assert {name for table in registry.BUILTIN.values() for name in table} == reports.keys()
     assert code == 0, reports
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
-from fastbp import reference
+from fastbp import reference, registry
 
 SAMPLE = 24  # entries differenced per array; smaller arrays are differenced whole
 STEPS = (1e-3, 3e-4, 1e-4, 3e-5, 1e-5)  # the longest that crosses no ReLU kink is taken
@@ -28,7 +28,7 @@ class Case:
 
     @property
     def loss(self):
-        return bp.plugins.name_of(self.net.loss_function)
+        return registry.name_of(self.net.loss_function)
 
     def gradients(self, net=None):
         return (net or self.net).gradients(

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from fastbp import kernels, plugins
+from fastbp import kernels, registry
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -107,7 +107,7 @@ def test_the_wheel_works_outside_the_repository(archives, tmp_path):
 def test_entry_points_and_the_built_in_table_agree():
     declared = PYPROJECT["project"]["entry-points"]
     groups = {"layer": "fastbp.layers", "loss": "fastbp.losses"}
-    assert declared == {groups[kind]: table for kind, table in plugins.BUILTIN.items()}
+    assert declared == {groups[kind]: table for kind, table in registry.BUILTIN.items()}
     for table in declared.values():
         for value in table.values():
             module, _, name = value.partition(":")

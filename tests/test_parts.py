@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
-from fastbp.parts import Part
+from fastbp.registry.part import Part
 
 PARTS = [
     bp.Dense(3),

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 import fastbp as bp
-from fastbp import plugins
+from fastbp import plugins, registry
+from fastbp.registry import builtin
 
 LAYERS = {"dense": bp.Dense, "relu": bp.ReLU, "sigmoid": bp.Sigmoid, "tanh": bp.Tanh}
 LOSSES = {
@@ -32,7 +33,7 @@ def test_available_is_the_sorted_table(kind):
 
 
 def test_names_are_well_formed():
-    for table in plugins.BUILTIN.values():
+    for table in registry.BUILTIN.values():
         for name in table:
             assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
 
@@ -43,11 +44,11 @@ def test_get_returns_the_class_and_name_of_the_name(kind):
         assert plugins.get(kind, name) is cls
         assert issubclass(cls, BASE[kind])
         part = cls(3) if cls is bp.Dense else cls()
-        assert plugins.name_of(part) == name
+        assert registry.name_of(part) == name
 
 
 def test_each_built_in_part_stands_in_a_file_of_its_own_name():
-    for table in plugins.BUILTIN.values():
+    for table in registry.BUILTIN.values():
         for name, value in table.items():
             assert value.partition(":")[0].rpartition(".")[2] == name
 
@@ -56,7 +57,7 @@ def test_name_of_a_subclass_is_not_that_of_its_base():
     class ReLU(bp.ReLU):
         pass
 
-    assert plugins.name_of(ReLU()) is None
+    assert registry.name_of(ReLU()) is None
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_names_of_other_libraries(kind, name, ours):
 
 
 def test_no_name_of_another_library_hides_a_part_or_stands_twice():
-    for kind, table in plugins.ELSEWHERE.items():
+    for kind, table in builtin.ELSEWHERE.items():
         words = [word for line in table.values() for word in line.split()]
         assert len(words) == len({*words})
         assert not {*words} & {name.replace("_", "") for name in plugins.available(kind)}
@@ -141,9 +142,9 @@ def test_unknown_kind(kind):
 
 def test_resolve_takes_instances_as_they_are_and_names_without_arguments():
     part = bp.Tanh()
-    assert plugins.resolve("layer", part, bp.Layer) is part
-    assert plugins.resolve("layer", "tanh", bp.Layer) == bp.Tanh()
-    assert plugins.resolve("loss", "squared_error", bp.Loss) == bp.SquaredError()
+    assert registry.resolve("layer", part, bp.Layer) is part
+    assert registry.resolve("layer", "tanh", bp.Layer) == bp.Tanh()
+    assert registry.resolve("loss", "squared_error", bp.Loss) == bp.SquaredError()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_resolve_takes_instances_as_they_are_and_names_without_arguments():
 )
 def test_resolve_refuses_the_rest(part, words):
     with pytest.raises(bp.ConfigError, match=f"^layer: {words}"):
-        plugins.resolve("layer", part, bp.Layer)
+        registry.resolve("layer", part, bp.Layer)
 
 
 def test_names_work_wherever_a_network_takes_parts():

@@ -55,7 +55,7 @@ import fastbp as bp
 import fastbp.cli
 import fastbp.{extra}
 assert bp.checks.integer("n", 1, low=1) == 1
-assert {{"batch", "checks", "cli", "parts"}} < vars(bp).keys()
+assert {{"batch", "checks", "cli", "registry"}} < vars(bp).keys()
 assert sorted(dir(bp)) == dir(bp)
 print(*(name for name in dir(bp) if not name.startswith("__")))
 """

@@ -45,9 +45,9 @@ def main(kind: str, name: str, record: str) -> None:
 
 def load(kind: str, name: str) -> Sequence[tuple[str, Callable[[], object]]]:
     """The kit's checks of a part."""
-    from fastbp import plugins, testing
+    from fastbp import registry, testing
 
-    return testing.checks_for(plugins.get(kind, name))
+    return testing.checks_for(registry.get(kind, name))
 
 
 def describe(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from fastbp import plugins
+from fastbp import registry
 from fastbp.commands import plugins_check, plugins_new
 
 
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
 
 def show(as_json: bool) -> None:
     """Print every part, built-in or installed; none is imported for it."""
-    found = plugins.describe()
+    found = registry.describe()
     if as_json:
         print(json.dumps({"plugins": [asdict(part) for part in found]}))
         return

@@ -19,9 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from fastbp import plugins
+from fastbp import registry
 from fastbp.errors import ConfigError, UnknownNameError
-from fastbp.plugins import Description
+from fastbp.registry import Description
 
 # The worker looks for modules where this process does, and nowhere else: the folder it is started
 # in may hold the source of the very plugin that is to be checked as installed.
@@ -53,15 +53,16 @@ def run(options: argparse.Namespace) -> None:
 
 def wanted(name: str | None) -> list[Description]:
     """The parts of this name or this distribution; without a name, all that are not built in."""
-    parts = plugins.describe()
+    parts = registry.describe()
     if name is None:
         return [part for part in parts if part.state not in ("built-in", "disabled")]
     distribution, _, short = name.rpartition(":")
-    found = [part for part in parts if plugins.same(part.distribution, name)]
+    found = [part for part in parts if registry.same(part.distribution, name)]
     found += [
         part
         for part in parts
-        if part.name == short and plugins.same(part.distribution, distribution or part.distribution)
+        if part.name == short
+        and registry.same(part.distribution, distribution or part.distribution)
         if part not in found
     ]
     if not found:
@@ -129,7 +130,7 @@ def name_trouble(part: Description) -> str:
         return ""
     others = [
         f"{other.distribution} {other.version}"
-        for other in plugins.describe()
+        for other in registry.describe()
         if (other.kind, other.name, other.state) == (part.kind, part.name, "conflict")
         if other != part
     ]

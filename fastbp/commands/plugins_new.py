@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 import fastbp
-from fastbp import plugins
+from fastbp import registry
 from fastbp.commands.files import describe
 from fastbp.errors import ConfigError
 
@@ -97,7 +97,7 @@ def check_name(name: str) -> None:
         )
     if keyword.iskeyword(module) or module in sys.stdlib_module_names or module in TAKEN:
         raise ConfigError(f"NAME: got {name!r}, which would hide Python's or another's {module}")
-    if any(module in parts for parts in plugins.BUILTIN.values()):
+    if any(module in parts for parts in registry.BUILTIN.values()):
         raise ConfigError(f"NAME: got {name!r}, the name of a part that is built in")
 
 

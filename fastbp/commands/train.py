@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import fastbp
-from fastbp import checks, data, plugins
+from fastbp import checks, data, registry
 from fastbp.checks import Array
 from fastbp.commands import formats
 from fastbp.commands.files import check_out, options_named, read_arrays
@@ -161,7 +161,7 @@ def train(
         "widths": [net.n_in, *options.hidden, net.n_out],
         "parameters": net.flat.size,
         "absent_classes": problem.absent,
-        "loss": plugins.name_of(problem.loss),
+        "loss": registry.name_of(problem.loss),
         **{name: getattr(options, name) for name in settings},
         "lr": lr,
         "epochs": epochs,
@@ -218,11 +218,11 @@ def check_targets(
     checks.finite("y", y)
     if options.loss is not None:
         with options_named(OPTIONS):
-            loss = plugins.resolve("loss", options.loss, Loss)
+            loss = registry.resolve("loss", options.loss, Loss)
     else:
         loss = fastbp.SquaredError() if y.dtype.kind == "f" else fastbp.SoftmaxCrossEntropy()
     n_out = count_outputs(y, loss)
-    with plugins.blamed(loss, "check_targets"):
+    with registry.blamed(loss, "check_targets"):
         targets = loss.check_targets(y, n_out, np.dtype(options.dtype))
     return loss, n_out, y, targets
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp import checks, plugins
+from fastbp import checks, registry
 from fastbp.checks import Array
 from fastbp.explain.jacobians import Backward, Diagonal, Jacobian, Weights, is_elementwise, slope_of
 from fastbp.kernels.bodies import LayerBody
@@ -53,12 +53,12 @@ def forward(
     backwards: list[Backward] = []
     rows = np.array([row])
     for i, (layer, spec) in enumerate(zip(layout.layers, layout.specs, strict=True)):
-        label, name = plugins.label(layer), layout.names[i]
+        label, name = registry.label(layer), layout.names[i]
         body = LayerBody(layer, x.shape[1], layout.dtype, label=label)
         y = np.zeros((1, spec.n_out))
         saved = {key: np.zeros((1, *shape)) for key, shape in spec.saved.items()}
         ctx = Context(False, saved, buffers[i], (*key, i, 0))
-        with plugins.blamed(layer, "forward"):
+        with registry.blamed(layer, "forward"):
             body.forward(params[i], x, y, ctx)
         checks.finite(f"{name}'s output", y, rows)
         own = Backward(body, params[i], x, y, ctx, name)

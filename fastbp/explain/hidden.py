@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastbp import plugins
+from fastbp import registry
 from fastbp.checks import Array
 from fastbp.explain.factor import Factor, Product
 from fastbp.explain.jacobians import Diagonal, Jacobian, Weights
@@ -16,7 +16,7 @@ from fastbp.explain.record import Walk
 from fastbp.explain.symbols import number, product_of, subscript, with_value
 from fastbp.layers import Layer
 from fastbp.layout import Layout
-from fastbp.parts import says_itself
+from fastbp.registry.part import says_itself
 
 SENTENCE = "talk to the previous hidden layer"
 INPUT = "talk to the input"
@@ -124,6 +124,6 @@ def _slope(walk: Walk, position: int, jacobian: Diagonal, u: int) -> tuple[str, 
 def _said(layer: Layer) -> str:
     if not says_itself(layer, "derivative", *FUNCTIONS):
         return ""
-    with plugins.blamed(layer, "derivative"):
+    with registry.blamed(layer, "derivative"):
         said = getattr(layer, "derivative", "")
     return said if isinstance(said, str) else ""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import plugins
+from fastbp import registry
 from fastbp.checks import Array
 from fastbp.kernels.bodies import LayerBody
 from fastbp.kernels.context import Context
@@ -158,7 +158,7 @@ class Backward(Jacobian):
         """∂ℒ/∂x and ∂ℒ/∂parameters of one ∂ℒ/∂y; `grads` is memory to use again."""
         dx, grads = np.zeros_like(self.x), grads or self._grads()
         dy = np.ascontiguousarray(row[np.newaxis])
-        with plugins.blamed(self.body.layer, "backward"):
+        with registry.blamed(self.body.layer, "backward"):
             self.body.backward(self.params, self.x, self.y, dy, dx, grads, self.ctx)
         return dx[0], grads
 

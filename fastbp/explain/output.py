@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastbp import checks, plugins
+from fastbp import checks, registry
 from fastbp.checks import Array
 from fastbp.explain.entries import Entries
 from fastbp.explain.factor import Factor, Product
@@ -15,7 +15,7 @@ from fastbp.explain.symbols import number
 from fastbp.kernels.bodies import LossBody
 from fastbp.losses import Loss
 from fastbp.losses.base import Formulas
-from fastbp.parts import says_itself
+from fastbp.registry.part import says_itself
 
 SENTENCE = "talk to the output layer"
 MAPS = {  # ∂ŷ/∂a_L in letters; of an entry on the diagonal
@@ -67,18 +67,18 @@ def talk(loss: Loss, a: Array, targets: Array, below: str, ends_affine: bool, ro
     row : int
         The caller's number of it, for messages.
     """
-    body = LossBody(loss, a.shape[1], np.float64, label=plugins.label(loss))
+    body = LossBody(loss, a.shape[1], np.float64, label=registry.label(loss))
     y_hat, delta = np.empty_like(a), np.empty_like(a)
-    with plugins.blamed(loss, "loss_and_delta"):
+    with registry.blamed(loss, "loss_and_delta"):
         losses = np.asarray(body.loss_and_delta(a, targets, delta))
-    with plugins.blamed(loss, "y_hat"):
+    with registry.blamed(loss, "y_hat"):
         body.y_hat(a, y_hat)
     checks.finite("the loss", losses.reshape(1, -1), np.array([row]))
     formulas = Formulas()
     if says_itself(
         loss, "formulas", "loss_and_delta", "y_hat", "y_hat_gradient", "__fastbp_loss__"
     ):
-        with plugins.blamed(loss, "formulas"):
+        with registry.blamed(loss, "formulas"):
             formulas = Formulas(*map(str, loss.formulas(targets)))
     at = Entries(formulas, y_hat[0], targets[0])
     begun = _e4(loss, a, targets, y_hat, delta)
@@ -128,13 +128,13 @@ def _e4(
     loss: Loss, a: Array, targets: Array, y_hat: Array, delta: Array
 ) -> tuple[Array, Jacobian] | str:
     """∂ℒ/∂ŷ and ∂ŷ/∂a, or why there are none that lead to delta."""
-    name = plugins.label(loss)
+    name = registry.label(loss)
     output = _map(loss, a[0], y_hat[0])
     if output is None:
         return f"{name} gives ŷ by a map of its own, so the walk begins with ∂ℒ/∂a"
     dy_hat, its_own = delta.copy(), type(loss).y_hat_gradient is not Loss.y_hat_gradient
     if its_own:
-        with np.errstate(all="ignore"), plugins.blamed(loss, "y_hat_gradient"):
+        with np.errstate(all="ignore"), registry.blamed(loss, "y_hat_gradient"):
             loss.y_hat_gradient(a, targets, dy_hat)
     elif loss.y_hat_map != "identity":
         return f"{name} gives no ∂ℒ/∂ŷ, so the walk begins with ∂ℒ/∂a"

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbp.checks import Array
 from fastbp.kernels.context import Context
-from fastbp.parts import Part
+from fastbp.registry.part import Part
 
 
 @dataclass(frozen=True)

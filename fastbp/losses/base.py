@@ -9,7 +9,7 @@ import numpy as np
 from fastbp import checks
 from fastbp.checks import Array
 from fastbp.errors import ConfigError
-from fastbp.parts import Part
+from fastbp.registry.part import Part
 
 
 class Formulas(NamedTuple):

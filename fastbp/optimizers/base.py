@@ -13,7 +13,7 @@ from fastbp.errors import FastbpError, OptimizerError
 from fastbp.kernels.modes import kept_mode
 from fastbp.kernels.optimizer_state import OptimizerState as OptimizerState
 from fastbp.kernels.optimizer_state import owned
-from fastbp.parts import Part, equal
+from fastbp.registry.part import Part, equal
 
 
 class Optimizer(Part):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import plugins
+from fastbp import registry
 from fastbp.checks import Array
 from fastbp.errors import DtypeError
 from fastbp.kernels.bodies import LayerBody
@@ -88,7 +88,7 @@ class LayerCase:
 
     def __init__(self, layer: Layer, n_in: int, dtype: str, python: bool) -> None:
         self.layer, self.n_in, self.dtype = layer, n_in, np.dtype(dtype)
-        self.body = LayerBody(layer, n_in, dtype, python, plugins.label(layer))
+        self.body = LayerBody(layer, n_in, dtype, python, registry.label(layer))
         self.params: Arrays = {}
         self.buffers: Arrays = {}
         rng = np.random.default_rng(n_in)

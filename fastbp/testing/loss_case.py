@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import plugins
+from fastbp import registry
 from fastbp.checks import Array
 from fastbp.errors import DtypeError
 from fastbp.kernels.bodies import LossBody
@@ -65,7 +65,7 @@ class LossCase:
 
     def __init__(self, loss: Loss, n_out: int, dtype: str, python: bool, kind: str) -> None:
         self.loss, self.n_out, self.dtype, self.kind = loss, n_out, np.dtype(dtype), kind
-        self.body = LossBody(loss, n_out, dtype, python, plugins.label(loss))
+        self.body = LossBody(loss, n_out, dtype, python, registry.label(loss))
 
     def __str__(self) -> str:
         body = "Python" if self.body.python else "C"

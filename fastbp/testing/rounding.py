@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import plugins
+from fastbp import registry
 from fastbp.batch import Batch
 from fastbp.checks import Array
 from fastbp.kernels.bodies import LayerBody, LossBody
@@ -43,7 +43,7 @@ class _Chain:
     def __init__(self, network: Network, batch: Batch, scale: float) -> None:
         layout, self._network = network._layout, network
         self._bodies = [
-            LayerBody(layer, n_in, "float64", label=plugins.label(layer))
+            LayerBody(layer, n_in, "float64", label=registry.label(layer))
             for layer, n_in in zip(layout.layers, layout.widths[:-1], strict=True)
         ]
         self._loss = LossBody(network.loss_function, network.n_out, "float64")

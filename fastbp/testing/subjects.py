@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from fastbp import plugins
+from fastbp import registry
 from fastbp.errors import ConfigError, UnknownNameError
 from fastbp.layers.base import Layer
 from fastbp.losses.base import Loss
@@ -20,13 +20,13 @@ GUESSES = {
 def kind_of(part: Any) -> str:
     """ "layer" or "loss", for a name, a class or an instance."""
     if isinstance(part, str):
-        for kind in plugins.GROUPS:
+        for kind in registry.GROUPS:
             try:
-                plugins.get(kind, part)
+                registry.get(kind, part)
             except UnknownNameError:
                 continue
             return kind
-        plugins.get("layer", part)  # raises, and says which names there are
+        registry.get("layer", part)  # raises, and says which names there are
     cls = part if isinstance(part, type) else type(part)
     for kind, base in (("layer", Layer), ("loss", Loss)):
         if issubclass(cls, base):
@@ -39,7 +39,7 @@ def examples(part: Any) -> list[Any]:
     kind = kind_of(part)
     if isinstance(part, Layer | Loss):
         return [part]
-    cls = plugins.get(kind, part) if isinstance(part, str) else part
+    cls = registry.get(kind, part) if isinstance(part, str) else part
     if hasattr(cls, "examples"):
         found = list(cls.examples())
         if not found:

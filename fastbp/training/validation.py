@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import plugins
+from fastbp import registry
 from fastbp.batch import Batch
 from fastbp.errors import ConfigError, FastbpError
 
@@ -20,7 +20,7 @@ def evaluate(
     """Mean loss with the l2 term, and the share of rows predicted right where that has meaning."""
     value = network._value(batch, batch.scale("mean"), threads) + network._penalty()
     y_hat, loss = network._y_hat(batch.x, threads), network.loss_function
-    with plugins.blamed(loss, "correct"):
+    with registry.blamed(loss, "correct"):
         correct = loss.correct(y_hat, batch.targets)
     if correct is None:
         return value, None

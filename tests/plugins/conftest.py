@@ -17,6 +17,7 @@ import pytest
 
 import fastbp as bp
 from fastbp import plugins
+from fastbp.registry import entries, loading
 
 # What a test's module may use without importing it.
 HEAD = """
@@ -195,8 +196,8 @@ def site(tmp_path, monkeypatch):
     yield site
     site.forget_modules()
     # each test's distributions look the same to the next one's
-    plugins._loaded.clear()
-    plugins._warned.clear()
+    loading.loaded.clear()
+    entries.warned.clear()
     monkeypatch.undo()
     plugins.refresh()
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
+from fastbp import registry
 
 LAYER = "layer 'scale' = acme_py:Scale of acme-py 4.0"
 LOSS = "loss 'squares' = acme_py:Squares of acme-py 4.0"
@@ -184,7 +185,7 @@ def test_a_call_that_fails_or_exits_is_told_of(monkeypatch, exc):
 def test_a_call_that_ctrl_c_cuts_off_between_two_lines_says_nothing_more(monkeypatch):
     said = []
     monkeypatch.setattr(sys, "unraisablehook", said.append)
-    entered = bp.plugins.blamed(bp.ReLU(), "init")
+    entered = registry.blamed(bp.ReLU(), "init")
     entered.__enter__()
     del entered  # and nobody came to leave it
     assert not said

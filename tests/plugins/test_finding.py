@@ -6,6 +6,7 @@ import warnings
 import pytest
 
 import fastbp as bp
+from fastbp import registry
 
 LAYERS = ["dense", "relu", "sigmoid", "tanh"]
 
@@ -191,7 +192,7 @@ def test_a_class_that_was_imported_goes_by_its_registered_name(site):
     from acme_leaky import Leaky  # as a user of the package would
 
     net = bp.Network(3, [bp.Dense(2), Leaky(0.1)])
-    assert bp.plugins.name_of(net.layers[1]) == "leaky"
+    assert registry.name_of(net.layers[1]) == "leaky"
     assert net._layout.names == ("dense1", "leaky1")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
+from fastbp import registry
 
 ENTRY = "layer 'part' = {} of acme-part 2.1"
 MODULE = "acme_part:Part"
@@ -106,7 +107,7 @@ def test_what_was_mended_is_tried_again(site, plugin_error):
     site.write("acme_helper.py", "")
     part = bp.layer("part")
     assert bp.plugins.get("layer", "part") is type(part)
-    assert bp.plugins.name_of(part) == "part"
+    assert registry.name_of(part) == "part"
 
 
 def test_a_part_that_fails_beside_a_good_one_of_its_package(site, plugin_error):
@@ -119,7 +120,7 @@ def test_a_part_that_fails_beside_a_good_one_of_its_package(site, plugin_error):
     )
     import acme_part
 
-    assert bp.plugins.name_of(acme_part.Part()) == "part"
+    assert registry.name_of(acme_part.Part()) == "part"
     plugin_error(lambda: bp.layer("another"), "layer 'another' = acme_part:Missing of acme-part")
 
 
@@ -152,5 +153,5 @@ def test_what_runs_out_is_no_fault_of_a_package(site, monkeypatch, place, error)
             bp.layer("leaky")
         assert caught.value is error
     part = bp.layer("leaky")
-    entry = bp.plugins.entry_of(part)
+    entry = registry.entry_of(part)
     assert (entry.distribution, entry.version) == ("acme-leaky", "1.5")

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import fastbp as bp
+from fastbp import registry
 from fastbp.layers import Elementwise, Layer, LayerSpec
 from fastbp.testing import check_layer, check_loss, checks_for, parametrize_checks
 
-BUILT_IN = [*bp.plugins.BUILTIN["layer"], *bp.plugins.BUILTIN["loss"], bp.Dense(2, bias=False)]
+BUILT_IN = [*registry.BUILTIN["layer"], *registry.BUILTIN["loss"], bp.Dense(2, bias=False)]
 
 
 class Dropout(Layer):
