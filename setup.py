@@ -16,9 +16,8 @@ DEBUG = os.environ.get("FASTBP_DEBUG") == "1"
 # Here, because Cython refuses a misspelt directive here and ignores it in a file.
 DIRECTIVES = {
     "language_level": 3,
-    "auto_pickle": False,
+    **dict.fromkeys(["auto_pickle", "autotestdict"], False),
     "cdivision": True,
-    "autotestdict": False,
     "boundscheck": DEBUG,
     "wraparound": False,
     "initializedcheck": DEBUG,
@@ -29,11 +28,12 @@ DIRECTIVES = {
 COMPILE_ARGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g" if DEBUG else "-g0"]
 AT_ONCE = {"build_ext": {"parallel": min(4, os.cpu_count() or 1)}}  # compilers
 
-KERNELS = Path("fastbp/kernels")
-OWN = {"product": ["dense.c"], "threads": ["limit.c", "pool.c", "speeds.c", "workspace.c"]}
+SRC = Path("fastbp/kernels/src")
+OWN = {"product": [SRC / "dense.c"], "pool": sorted(Path("fastbp/threads/src").glob("*.c"))}
 # The built-in parts are C files of one form, like a plugin's; one module hands them all out.
-OWN["builtin"] = sorted({p.name for p in KERNELS.glob("src/*.c")}.difference(*OWN.values()))
-HEADERS = [*KERNELS.glob("*.pxd"), *KERNELS.glob("src/*"), *Path("fastbp").glob("**/plugin.*")]
+OWN["builtin"] = sorted({*SRC.glob("*.c")} - {*OWN["product"]})
+INCLUDE = ["fastbp/include", "fastbp/kernels", "fastbp/threads/src"]
+HEADERS = sorted(p for end in ("*.pxd", "*.h", "src/*.c") for p in Path("fastbp").rglob(end))
 
 
 def blas_macros() -> list[tuple[str, str]]:
@@ -46,10 +46,10 @@ def blas_macros() -> list[tuple[str, str]]:
 
 def extension(source: Path) -> Extension:
     ext = Extension(
-        f"fastbp.kernels.{source.stem}",
-        [source.as_posix(), *(f"fastbp/kernels/src/{name}" for name in OWN.get(source.stem, []))],
-        include_dirs=["fastbp/include", "fastbp/kernels", numpy.get_include()],
-        depends=sorted(path.as_posix() for path in HEADERS),
+        ".".join(source.with_suffix("").parts),
+        [path.as_posix() for path in (source, *OWN.get(source.stem, []))],
+        include_dirs=[*INCLUDE, numpy.get_include()],
+        depends=[path.as_posix() for path in HEADERS],
         define_macros=[*blas_macros(), ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=[*COMPILE_ARGS, "-pthread"] if os.name == "posix" else [],
     )
@@ -57,4 +57,4 @@ def extension(source: Path) -> Extension:
     return ext
 
 
-setup(ext_modules=[extension(pyx) for pyx in sorted(KERNELS.glob("*.pyx"))], options=AT_ONCE)
+setup(ext_modules=[*map(extension, sorted(Path("fastbp").rglob("*.pyx")))], options=AT_ONCE)

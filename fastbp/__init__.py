@@ -48,7 +48,7 @@ from fastbp.optimizers import Optimizer as Optimizer
 from fastbp.plugins import get_include as get_include
 from fastbp.plugins import layer as layer
 from fastbp.plugins import loss as loss
-from fastbp.threads import thread_limit as thread_limit
+from fastbp.threads.limits import thread_limit as thread_limit
 from fastbp.training import History as History
 
 __version__ = "0.1.0"

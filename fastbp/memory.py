@@ -2,7 +2,7 @@
 
 A step at 784-128-10 on one example takes a fifth longer where they do not. Huge pages were
 measured too, and gained nothing more; NumPy asks for them from 4 MB upward, and the kernels for the
-one in which they pack (kernels/src/workspace.c).
+one in which they pack (threads/src/workspace.c).
 """
 
 from __future__ import annotations

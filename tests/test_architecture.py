@@ -23,19 +23,22 @@ FLOORS = {
     "people": [
         "fastbp.network", "fastbp.inference", "fastbp.parameters", "fastbp.gradients",
         "fastbp.explain", "fastbp.training", "fastbp.checkpoint", "fastbp.stored", "fastbp.batch",
-        "fastbp.layout", "fastbp.threads",
+        "fastbp.layout", "fastbp.threads.limits",
     ],
     "parts": ["fastbp.layers", "fastbp.losses", "fastbp.optimizers"],
     # It finds parts by name and imports no part: only the base class that says what a part is,
     # which imports nothing of fastbp's and so is a leaf.
     "switchboard": ["fastbp.registry"],
     "kernels": ["fastbp.kernels"],
-    "ground": ["fastbp.kernels.blas", "fastbp.kernels.blas_library", "fastbp.kernels.blas_cases"],
+    "ground": [
+        "fastbp.threads", "fastbp.kernels.blas", "fastbp.kernels.blas_library",
+        "fastbp.kernels.blas_cases",
+    ],
     # plugin.pxd restates the C header for Cython and holds no code.
     "leaves": [
         "fastbp.errors", "fastbp.checks", "fastbp.reference", "fastbp.data", "fastbp.registry.part",
-        "fastbp.plugin", "fastbp.cpus", "fastbp.threadpools", "fastbp.memory", "fastbp.archive",
-        "fastbp.replacing",
+        "fastbp.plugin", "fastbp.threads.cpus", "fastbp.threads.threadpools", "fastbp.memory",
+        "fastbp.archive", "fastbp.replacing",
     ],
 }  # fmt: skip
 LEVEL = {module: level for level, modules in enumerate(FLOORS.values()) for module in modules}
@@ -254,14 +257,14 @@ def test_only_numpy_and_scipy_are_imported():
         "fastbp.explain.picture": {"matplotlib"},
         "fastbp.training.progress": {"tqdm"},
         "fastbp.testing.run": {"pytest"},
-        "fastbp.threadpools": {"threadpoolctl"},
+        "fastbp.threads.threadpools": {"threadpoolctl"},
     }
 
 
 def top_levels(code):
     """Top-level names of what code loads in a new process beside the stdlib, NumPy and SciPy.
 
-    threadpoolctl is left out too: fastbp/threadpools.py says why it is imported where installed.
+    threadpoolctl is left out too: threads/threadpools.py says why it is imported where installed.
     SciPy's gateway is loaded first, for it brings modules of its own (Cython, where that is
     installed), which are not for fastbp to answer for.
     """
@@ -321,6 +324,10 @@ def stems_of_tests(folder):
 @pytest.mark.parametrize("folder", ["layers", "losses", "optimizers"])
 def test_every_part_has_its_test_and_every_test_its_part(folder):
     assert stems_of_tests(folder) == stems(folder, ".py")
+
+
+def test_every_file_on_threads_has_its_test():
+    assert stems_of_tests("threads") == stems("threads", ".py*")
 
 
 def test_every_kernel_has_its_test_and_every_test_its_kernel():

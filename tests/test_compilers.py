@@ -8,7 +8,8 @@ import pytest
 
 import fastbp as bp
 
-SOURCES = sorted((Path(__file__).parents[1] / "fastbp" / "kernels" / "src").glob("*.c"))
+PACKAGE = Path(__file__).parents[1] / "fastbp"
+SOURCES = sorted(PACKAGE.glob("*/src/*.c"))
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
@@ -17,5 +18,6 @@ def test_no_compiler_warns(compiler):
         pytest.skip(f"{compiler} is not installed")
     assert len(SOURCES) > 5
     command = [compiler, "-fsyntax-only", "-Wall", "-Werror", "-I", bp.get_include()]
+    command += ["-I", str(PACKAGE / "threads" / "src")]
     done = subprocess.run([*command, *map(str, SOURCES)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ from fastbp import kernels, registry
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-KERNELS = sorted(path.stem for path in ROOT.glob("fastbp/kernels/*.pyx"))
+COMPILED = sorted(path.relative_to(ROOT) for path in ROOT.glob("fastbp/**/*.pyx"))
 
 
 def sources(*suffixes):
@@ -43,7 +43,7 @@ def test_the_sdist_holds_every_source_and_nothing_generated(archives):
     with tarfile.open(archives[0]) as archive:
         members = [PurePosixPath(member.name) for member in archive if member.isfile()]
     names = {member.relative_to(member.parts[0]).as_posix() for member in members}
-    generated = {f"fastbp/kernels/{stem}.c" for stem in KERNELS}
+    generated = {path.with_suffix(".c").as_posix() for path in COMPILED}
     wanted = sources(".py", ".pyx", ".pxd", ".pyi", ".c", ".h", "py.typed", ".npz", ".txt")
     wanted |= {"pyproject.toml", "setup.py", "README.md", "LICENSE"}
     assert wanted - generated <= names
@@ -59,8 +59,10 @@ def test_the_wheel_holds_what_runs_and_no_sources_of_it(archives):
     wanted |= {path for path in sources(".h") if path.startswith("fastbp/include/")}
     assert wanted <= set(sizes)
     compiled = {name for name in sizes if name.endswith(tuple(EXTENSION_SUFFIXES))}
-    assert sorted(PurePosixPath(name).name.partition(".")[0] for name in compiled) == KERNELS
-    assert {PurePosixPath(name).parent.as_posix() for name in compiled} == {"fastbp/kernels"}
+    modules = {
+        f"{PurePosixPath(name).parent}/{Path(name).name.partition('.')[0]}" for name in compiled
+    }
+    assert modules == {path.with_suffix("").as_posix() for path in COMPILED}
     assert not {name for name in sizes if name.endswith((".c", ".pyx", ".pyc")) or "/src/" in name}
     assert {name.split("/")[0].split("-")[0] for name in sizes} == {"fastbp"}
     data = {name: size for name, size in sizes.items() if name.startswith("fastbp/data/")}
@@ -115,8 +117,8 @@ def test_entry_points_and_the_built_in_table_agree():
 
 
 def test_every_compiled_module_has_a_stub_and_every_family_of_kernels_a_test():
-    for stem in KERNELS:
-        assert (ROOT / f"fastbp/kernels/{stem}.pyi").is_file(), stem
+    for path in COMPILED:
+        assert (ROOT / path.with_suffix(".pyi")).is_file(), path
     for module in {getattr(kernels, name).__module__ for name in kernels.__all__}:
         stem = module.rpartition(".")[2]
         assert (ROOT / f"tests/kernels/test_{stem}.py").is_file(), stem

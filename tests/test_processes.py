@@ -150,7 +150,7 @@ def test_one_cpu_trains_to_the_same_bits(python):
         pytest.skip("the system has no sched_setaffinity")
     pin = "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
     show = "print(trained(made(), 20).flat.tobytes().hex())"
-    one = python(pin + LARGE + "from fastbp.kernels.threads import num_threads\n"
+    one = python(pin + LARGE + "from fastbp.threads.pool import num_threads\n"
                  "assert num_threads() == 1\n" + show, check=True)  # fmt: skip
     many = python(LARGE + "bp.thread_limit(4).__enter__()\n" + show, check=True)
     pinned = python(pin + LARGE + "bp.thread_limit(4).__enter__()\n" + show, check=True)
@@ -253,7 +253,7 @@ print("fine", min(seen) > 0)
 def test_ctrl_c_leaves_no_lock_and_no_limit_behind(python):
     """Wherever it comes, and though its traceback is kept, as it is in a notebook."""
     code = """
-from fastbp.kernels.threads import num_threads
+from fastbp.threads.pool import num_threads
 X, y = X[:4], y[:4]
 net, kept, usual = made(), [], num_threads()
 def limited():

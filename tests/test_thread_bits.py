@@ -11,7 +11,7 @@ FUZZ = """
 import numpy as np, fastbp as bp
 from fastbp import reference
 from fastbp.kernels.product import instruction_set
-from fastbp.kernels.threads import run_parts, shares, warm_helpers
+from fastbp.threads.pool import run_parts, shares, warm_helpers
 assert instruction_set() == ISA
 
 def work(net, X, y, weight, optimizer):

@@ -23,6 +23,7 @@ from .imports import CODE
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "fastbp" / "kernels" / "src"
+INCLUDE = [f"-I{folder}" for folder in (SOURCES, ROOT / "fastbp" / "threads" / "src")]
 # fastbp tells its own library which instruction set is in use; this one takes the best.
 BEST = """
 #include "isa.h"
@@ -172,7 +173,7 @@ def compiled(*names):
     config = sysconfig.get_config_vars()
     flags = shlex.split(f"{config['CFLAGS']} {config['CCSHARED']}") + setup_flags()
     sources = [str(SOURCES / f"{name}.c") for name in (*names, "isa")]
-    include = f"-I{bp.get_include()}", f"-I{SOURCES}"
+    include = f"-I{bp.get_include()}", *INCLUDE
     with tempfile.TemporaryDirectory() as folder:
         library, best = Path(folder) / "plugin.so", Path(folder) / "best.c"
         best.write_text(BEST, encoding="utf-8")

@@ -13,7 +13,7 @@ import scipy
 import fastbp
 from fastbp.kernels import product
 from fastbp.kernels.blas import library
-from fastbp.kernels.threads import num_threads
+from fastbp.threads.pool import num_threads
 
 
 def run(options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from fastbp.kernels import product
 from fastbp.kernels.context import Context
 from fastbp.kernels.modes import kept_mode
-from fastbp.kernels.threads import num_threads
+from fastbp.threads.pool import num_threads
 from fastbp.memory import arena, first_rows, per_row
 
 from fastbp.kernels.builtin cimport is_dense, is_own_elementwise, is_own_loss, is_relu

@@ -5,7 +5,7 @@ from fastbp.kernels.product cimport dense_type
 from fastbp.kernels.tables cimport LayerTable, LossTable
 from fastbp.plugin cimport fastbp_call
 
-cdef extern from "src/fpmode.h" nogil:
+cdef extern from "fpmode.h" nogil:
     ctypedef uint64_t fpmode
     fpmode fpmode_get()
     void fpmode_set(fpmode mode)

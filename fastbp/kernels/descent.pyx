@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 
 from fastbp.kernels.chain cimport DONE, GRADIENT, OUTPUT, UPDATE, Node, Pass, Stage
 from fastbp.kernels.product cimport ADAM_DEPTH, RULE_ADAM, RULE_NONE, STEP_DEPTH, update_rule
-from fastbp.kernels.threads cimport c_pool_run
+from fastbp.threads.pool cimport c_pool_run
 from fastbp.kernels.updates cimport Updates, limit_follow
 from fastbp.plugin cimport FASTBP_NON_FINITE, FASTBP_OK
 

@@ -1,7 +1,7 @@
 from libc.stdint cimport int64_t
 
 from fastbp.kernels.chain cimport Block, Chain, Node, Pass
-from fastbp.kernels.threads cimport pool_task
+from fastbp.threads.pool cimport pool_task
 
 cdef enum:
     MOST_BLOCKS = 64  # of a pass's rows, and threads

@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fastbp.kernels.chain cimport Block, Chain, Node, Pass
-from fastbp.kernels.threads cimport c_pool_run, c_shares, c_threads, pool_task
+from fastbp.threads.pool cimport c_pool_run, c_shares, c_threads, pool_task
 from fastbp.plugin cimport FASTBP_OK
 
 # Rows that run through the chain together, so that what they leave for the next layer is still in

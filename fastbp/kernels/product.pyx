@@ -30,7 +30,7 @@ import os
 
 from fastbp.errors import ConfigError
 
-from fastbp.kernels.threads cimport c_workspace
+from fastbp.threads.pool cimport c_workspace
 
 cdef extern from "src/dense.h" nogil:
     ctypedef struct dense_isa:

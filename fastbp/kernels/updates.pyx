@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 from fastbp.kernels.chain cimport Node
 from fastbp.kernels.passes cimport Passes
 from fastbp.kernels.product cimport update_rule
-from fastbp.kernels.threads cimport c_pool_run
+from fastbp.threads.pool cimport c_pool_run
 from fastbp.plugin cimport FASTBP_NO_MEMORY, FASTBP_NON_FINITE, FASTBP_OK
 
 

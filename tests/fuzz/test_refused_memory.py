@@ -18,7 +18,7 @@ CALLS = ("make", "first step", "larger step", "loss_and_grad elsewhere")
 THREADS = """
 import ctypes, threading
 import numpy as np, fastbp as bp
-from fastbp.kernels.threads import run_parts
+from fastbp.threads.pool import run_parts
 
 library = ctypes.CDLL(None)
 rng = np.random.default_rng(0)

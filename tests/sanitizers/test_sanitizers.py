@@ -18,7 +18,7 @@ import pytest
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1] / "fastbp"
-SOURCES = PACKAGE / "kernels" / "src"
+SOURCES = [PACKAGE / "kernels" / "src", PACKAGE / "threads" / "src"]
 
 # Where ASan checks by a call and not in line, and UBSan leaves to it what is no memory at all, the
 # products compile in half the time.
@@ -42,12 +42,12 @@ def compiled(folder, under):
     compiler = shutil.which("gcc")
     if compiler is None:
         pytest.skip("gcc is not installed")
-    if not SOURCES.is_dir():
+    if not SOURCES[0].is_dir():
         pytest.skip("no C sources: this is an installed package")
     flags = [*SANITISERS[under], "-fno-sanitize-recover=all"]
     command = [compiler, "-std=gnu11", "-O1", "-g1", "-pthread", *flags]
     command += ["-fno-math-errno", "-fno-trapping-math"]  # as setup.py has it
-    command += [f"-I{SOURCES}", f"-I{PACKAGE / 'include'}"]
+    command += [f"-I{folder}" for folder in (*SOURCES, PACKAGE / "include")]
     (folder / "none.c").write_text("int main(void) { return 0; }\n", encoding="utf-8")
     done = run([*command, folder / "none.c", "-o", folder / "none"])
     if done.returncode:
@@ -59,7 +59,8 @@ def compiled(folder, under):
         return folder / f"{source.stem}.o"
 
     sources = sorted(
-        SOURCES.glob("*.c"), key=lambda path: path.stem != "dense"
+        (path for folder in SOURCES for path in folder.glob("*.c")),
+        key=lambda path: path.stem != "dense",
     )  # the slowest first
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return command, [*pool.map(compile_one, sources)]

@@ -73,21 +73,22 @@ def grown_header(tmp_path_factory):
 def grown_host(tmp_path_factory, grown_header):
     """A folder with fastbp, its compiled part built against the grown header."""
     compiler = shutil.which("cc")
-    sources = sorted((PACKAGE / "kernels").glob("*.c"))
+    sources = sorted(path.with_suffix(".c") for path in PACKAGE.rglob("*.pyx"))
     if compiler is None:
         pytest.skip("no C compiler: `cc` is not on the path")
-    if not sources or not (PACKAGE / "kernels" / "src").exists():
+    if not all(path.exists() for path in [*sources, PACKAGE / "kernels" / "src"]):
         pytest.skip("the C sources that Cython made are not there: fastbp is not built in place")
     root = tmp_path_factory.mktemp("host")
     shutil.copytree(PACKAGE, root / "fastbp", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
 
     def build(source):
-        target = root / "fastbp" / "kernels" / f"{source.stem}{suffix}"
+        target = root / "fastbp" / source.parent.name / f"{source.stem}{suffix}"
         if not re.search(r'^ *#include [<"]fastbp/plugin\.h', source.read_text("utf-8"), re.M):
             return shutil.copy(source.with_name(target.name), target)
         include = [
-            grown_header, PACKAGE / "kernels", sysconfig.get_path("include"), np.get_include(),
+            grown_header, PACKAGE / "kernels", PACKAGE / "threads" / "src",
+            sysconfig.get_path("include"), np.get_include(),
         ]  # fmt: skip
         parts = sorted(map(str, source.parent.glob("src/*.c")))
         return subprocess.run(

@@ -5,8 +5,8 @@ import builtins
 import pytest
 
 import fastbp as bp
-from fastbp import threadpools
-from fastbp.kernels.threads import num_threads
+from fastbp.threads import threadpools
+from fastbp.threads.pool import num_threads
 
 threadpoolctl = pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
 
@@ -73,7 +73,7 @@ def test_the_order_of_imports_does_not_matter(python, order):
     code = f"""
 import {order}
 with threadpoolctl.threadpool_limits(3):
-    from fastbp.kernels.threads import num_threads
+    from fastbp.threads.pool import num_threads
     print(num_threads())
 """
     done = python(code, FASTBP_NUM_THREADS="8")
@@ -96,7 +96,7 @@ def test_a_loky_worker_sees_its_limit(python):
     pytest.importorskip("joblib", reason="joblib is not installed")
     code = """
 import joblib
-from fastbp.kernels.threads import num_threads
+from fastbp.threads.pool import num_threads
 if __name__ == "__main__":
     with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=1):
         print(*joblib.Parallel()(joblib.delayed(num_threads)() for _ in range(4)))

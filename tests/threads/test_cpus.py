@@ -5,7 +5,7 @@ import os
 import pytest
 
 import fastbp as bp
-from fastbp import cpus
+from fastbp.threads import cpus
 
 
 def tree(root, groups, files):

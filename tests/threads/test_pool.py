@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import fastbp as bp
-from fastbp.kernels.threads import run_parts, shares, warm_helpers
+from fastbp.threads.pool import run_parts, shares, warm_helpers
 
 HERE = Path(__file__).parent
-SOURCES = HERE.parents[1] / "fastbp" / "kernels" / "src"
+SOURCES = HERE.parents[1] / "fastbp" / "threads" / "src"
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7, 40])
@@ -98,7 +98,7 @@ def test_bad_arguments(arguments, named):
 def test_no_thread_before_the_first_job(python):
     code = """
 import fastbp as bp, os
-from fastbp.kernels.threads import run_parts, warm_helpers
+from fastbp.threads.pool import run_parts, warm_helpers
 def count():
     return len(os.listdir("/proc/self/task"))
 before = count()
@@ -118,7 +118,7 @@ print("fine")  # and the process ends, although helpers spin
 def test_a_process_ends_while_another_thread_is_in_the_pool(python):
     code = """
 import threading, time
-from fastbp.kernels.threads import run_parts
+from fastbp.threads.pool import run_parts
 threading.Thread(target=run_parts, args=(3, 64), kwargs=dict(rounds=10**9), daemon=True).start()
 time.sleep(0.1)
 print("end", flush=True)
@@ -129,7 +129,7 @@ print("end", flush=True)
 
 FORKS = """
 import os, signal, threading, warnings
-from fastbp.kernels.threads import run_parts, warm_helpers
+from fastbp.threads.pool import run_parts, warm_helpers
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 advises against just this
 
 def fork():
@@ -188,7 +188,7 @@ def test_one_cpu(python):
     code = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from fastbp.kernels.threads import num_threads, run_parts
+from fastbp.threads.pool import num_threads, run_parts
 assert num_threads() == 1
 assert (run_parts(4, 100, work=100, rounds=1000)[:, 0] == 1000).all()
 print("fine")
@@ -200,7 +200,7 @@ print("fine")
 def test_ctrl_c_reaches_the_main_thread_while_helpers_are_awake(python):
     code = """
 import os, signal, threading
-from fastbp.kernels.threads import run_parts
+from fastbp.threads.pool import run_parts
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 caught = 0
 for _ in range(20):
@@ -227,7 +227,7 @@ for line in (line for task in os.listdir("/proc/self/task")
 def test_when_the_system_gives_no_thread(python):
     code = """
 import resource
-from fastbp.kernels.threads import run_parts
+from fastbp.threads.pool import run_parts
 run_parts(1, 8)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 100_000, resource.RLIM_INFINITY))
@@ -247,7 +247,7 @@ def test_sleeping_helpers_cost_nothing(python):
     """A second of sleep after a job costs less CPU than a tenth of it: nobody spins on."""
     code = """
 import time
-from fastbp.kernels.threads import run_parts, warm_helpers
+from fastbp.threads.pool import run_parts, warm_helpers
 run_parts(3, 64, work=1000)
 while warm_helpers():
     time.sleep(0.001)

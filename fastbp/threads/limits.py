@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import ContextDecorator
 
-from fastbp import checks, threadpools
-from fastbp.kernels.threads import Limit
+from fastbp import checks
+from fastbp.threads import threadpools
+from fastbp.threads.pool import Limit
 
 threadpools.register()
 

@@ -25,7 +25,7 @@ def register() -> None:
         user_api = "fastbp"
         internal_api = "fastbp"
         # of the compiled module that holds the limit; its two symbols tell it from a namesake
-        filename_prefixes = tuple(f"threads{suffix}".lower() for suffix in EXTENSION_SUFFIXES)
+        filename_prefixes = tuple(f"pool{suffix}".lower() for suffix in EXTENSION_SUFFIXES)
         check_symbols = ("fastbp_get_num_threads", "fastbp_set_num_threads")
 
         def get_num_threads(self) -> Any:

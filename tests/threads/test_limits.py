@@ -10,7 +10,7 @@ import pytest
 
 import fastbp as bp
 from fastbp import checks
-from fastbp.kernels.threads import num_threads
+from fastbp.threads.pool import num_threads
 
 
 def test_limits_nest():
@@ -139,7 +139,7 @@ def test_good_numbers(good):
 def test_a_bad_variable_is_an_error_at_first_use_and_not_at_import(python):
     code = """
 import fastbp as bp
-from fastbp.kernels.threads import num_threads
+from fastbp.threads.pool import num_threads
 for use in (num_threads, bp.thread_limit(None).__enter__, num_threads):
     try:
         use()
@@ -154,7 +154,7 @@ with bp.thread_limit(2):
 
 
 def test_variables_count_in_a_new_process(python):
-    code = "from fastbp.kernels.threads import num_threads; print(num_threads())"
+    code = "from fastbp.threads.pool import num_threads; print(num_threads())"
     assert python(code, FASTBP_NUM_THREADS="5", OMP_NUM_THREADS="1").stdout == "5\n"
     assert python(code, OMP_NUM_THREADS="1,2").stdout == "1\n"
 

@@ -8,10 +8,11 @@ from libc.stdint cimport int64_t, uint64_t
 
 import numpy as np
 
-from fastbp import checks, cpus
+from fastbp import checks
+from fastbp.threads import cpus
 from fastbp.errors import ConfigError
 
-cdef extern from "src/limit.h" nogil:
+cdef extern from "limit.h" nogil:
     int fastbp_get_num_threads()
     int limit_get()
     void limit_set(int threads)
@@ -19,15 +20,15 @@ cdef extern from "src/limit.h" nogil:
     int limit_counted()
     void limit_keep_count(int threads)
 
-cdef extern from "src/pool.h" nogil:
+cdef extern from "pool.h" nogil:
     void pool_run(int threads, int parts, const double* given, pool_task task, void* context)
     int pool_warm()
     int pool_thread()
 
-cdef extern from "src/speeds.h" nogil:
+cdef extern from "speeds.h" nogil:
     void speeds_shares(int threads, double* upto)
 
-cdef extern from "src/workspace.h" nogil:
+cdef extern from "workspace.h" nogil:
     void* workspace()
 
 
@@ -83,7 +84,7 @@ def num_threads():
 
     Examples
     --------
-    >>> from fastbp.kernels.threads import num_threads
+    >>> from fastbp.threads.pool import num_threads
     >>> num_threads() >= 1
     True
     """
@@ -104,7 +105,7 @@ def enter_limit(owner, int threads):
 
     Examples
     --------
-    >>> from fastbp.kernels.threads import enter_limit, leave_limit, num_threads
+    >>> from fastbp.threads.pool import enter_limit, leave_limit, num_threads
     >>> enter_limit("me", 3)
     >>> num_threads()
     3
@@ -132,7 +133,7 @@ def leave_limit(owner):
 
     Examples
     --------
-    >>> from fastbp.kernels.threads import enter_limit, leave_limit
+    >>> from fastbp.threads.pool import enter_limit, leave_limit
     >>> enter_limit("me", 3)
     >>> leave_limit("me")
     """
@@ -159,7 +160,7 @@ cdef class Limit:
 
     Examples
     --------
-    >>> from fastbp.kernels.threads import Limit, num_threads
+    >>> from fastbp.threads.pool import Limit, num_threads
     >>> limit = Limit()
     >>> limit.n = 3
     >>> with limit:
@@ -237,7 +238,7 @@ def shares(threads):
 
     Examples
     --------
-    >>> from fastbp.kernels.threads import shares
+    >>> from fastbp.threads.pool import shares
     >>> shares(1)
     array([0., 1.])
     """
@@ -277,7 +278,7 @@ def run_parts(threads, parts, *, work=0, inner=0, rounds=1, learn=False):
 
     Examples
     --------
-    >>> from fastbp.kernels.threads import run_parts
+    >>> from fastbp.threads.pool import run_parts
     >>> run_parts(2, 4, rounds=3)[:, 0]
     array([3, 3, 3, 3])
     """
