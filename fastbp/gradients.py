@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,33 +10,12 @@ import numpy as np
 from fastbp import registry
 from fastbp.checks import Array
 from fastbp.errors import ConfigError, UnknownNameError
+from fastbp.indexed import Indexed
 from fastbp.kernels import bias_sum, outer_sum
 from fastbp.kernels.bodies import LossBody
 from fastbp.kernels.plan import Plan
 from fastbp.layout import Layout
 from fastbp.losses import Loss
-
-
-class Indexed(Mapping[int, Any]):
-    """Quantities that carry the lecture's index k, formed when asked for."""
-
-    def __init__(self, symbol: str, keys: dict[int, str], form: Callable[[str], Any]) -> None:
-        self._symbol, self._keys, self._form = symbol, keys, form
-
-    def __getitem__(self, k: int) -> Any:
-        known = isinstance(k, int | np.integer) and not isinstance(k, bool) and k in self._keys
-        if not known:
-            raise UnknownNameError(f"{self._symbol}: got index {k!r}; wanted one of {[*self]}")
-        return self._form(self._keys[k])
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __repr__(self) -> str:
-        return f"{self._symbol}[k], k in {[*self]}"
 
 
 class Values:
@@ -63,11 +41,11 @@ class Values:
 
     @property
     def x(self) -> Array:
-        return self._gradients._rows("x")
+        return self._gradients._value_at(0)
 
     @property
     def y_hat(self) -> Array:
-        return self._gradients._rows("y_hat value")
+        return self._gradients._rows("y_hat")
 
 
 class Gradients:
@@ -131,7 +109,7 @@ class Gradients:
         self._flat = plan.flat  # holds the gradients of the layers that are not affine already
         self._decay = decay  # 2 λ W_k by name at the time of the pass, when l2 is not 0
         self._y, self._dy = [x, *plan.y], [input_gradient, *plan.dy]  # by layer boundary
-        self._cache: dict[str, Array] = {}
+        self._cache: dict[str | tuple[str, int], Array] = {}
         self._views: dict[str, Array] = {}
         self._forming = threading.RLock()  # each quantity is formed once, whoever asks
 
@@ -142,16 +120,15 @@ class Gradients:
         weights = {k: f"{layout.names[position]}.W" for k, position in enumerate(layout.affine, 1)}
         biases = {k: name.removesuffix("W") + "b" for k, name in weights.items()}
         biases = {k: name for k, name in biases.items() if name in layout.slots}
-        self.a = Indexed("g.a", {k: f"dy {i}" for k, i in above.items()}, self._rows)
-        self.h = Indexed("g.h", {k: f"dy {i}" for k, i in hidden.items()}, self._rows)
+        self.a = Indexed("g.a", above, self._gradient_at)
+        self.h = Indexed("g.h", hidden, self._gradient_at)
         self.W = Indexed("g.W", weights, self._parameter)
         self.b = Indexed("g.b", biases, self._parameter)
-        self.factors = Indexed(
-            "g.factors", {k: f"{above[k]} {hidden[k - 1]}" for k in above}, self._factors
-        )
+        factors = {k: (above[k], hidden[k - 1]) for k in above}
+        self.factors = Indexed("g.factors", factors, self._factors)
         self.values = Values(self)
-        self.values.a = Indexed("g.values.a", {k: f"y {i}" for k, i in above.items()}, self._rows)
-        self.values.h = Indexed("g.values.h", {k: f"y {i}" for k, i in hidden.items()}, self._rows)
+        self.values.a = Indexed("g.values.a", above, self._value_at)
+        self.values.h = Indexed("g.values.h", hidden, self._value_at)
 
     # quantities of the whole pass
 
@@ -165,12 +142,12 @@ class Gradients:
     @property
     def y_hat(self) -> Array:
         """∂ℒ/∂y_hat (E4), (batch, n_L), with the reduction's scale."""
-        return self._rows("y_hat")
+        return self._rows("dy_hat")
 
     @property
     def x(self) -> Array:
         """∂ℒ/∂x (E6), (batch, n_0), with the reduction's scale."""
-        return self._rows("dy 0")
+        return self._gradient_at(0)
 
     @property
     def flat(self) -> Array:
@@ -219,16 +196,24 @@ class Gradients:
         own = type(self._loss).y_hat_gradient is not Loss.y_hat_gradient
         return (own and self._loss.rows_independent) or type(self._loss).y_hat is Loss.y_hat
 
-    def _rows(self, what: str) -> Array:
-        """One array with a row per example of the caller's batch, read-only, formed once."""
+    def _value_at(self, boundary: int) -> Array:
+        return self._rows(("value", boundary))
+
+    def _gradient_at(self, boundary: int) -> Array:
+        return self._rows(("gradient", boundary))
+
+    def _rows(self, what: str | tuple[str, int]) -> Array:
+        """One array with a row per example of the caller's batch, read-only, formed once.
+
+        "y_hat", "dy_hat" (E4), or ("value" or "gradient", the number of a boundary).
+        """
         if what not in self._cache:
             with self._forming:
                 if what not in self._cache:
-                    self._cache[what] = self._formed_rows(what)
+                    self._cache[what] = self._of_all_rows(self._form_rows(what))
         return self._cache[what]
 
-    def _formed_rows(self, what: str) -> Array:
-        array = self._form_rows(what)
+    def _of_all_rows(self, array: Array) -> Array:
         if self._kept is not None:
             whole = np.zeros((self._batch, *array.shape[1:]), array.dtype)
             whole[self._kept] = array
@@ -238,50 +223,48 @@ class Gradients:
         array.flags.writeable = False
         return array
 
-    def _form_rows(self, what: str) -> Array:
-        if what == "x":
-            return self._y[0]
-        if what == "y_hat value":
-            y_hat = np.empty_like(self._y[-1])
-            with registry.blamed(self._loss, "y_hat"):
-                self._loss_body().y_hat(self._y[-1], y_hat)
-            return y_hat
-        if what == "y_hat":
-            if self._targets is None:
-                raise ConfigError("g.y_hat: got gradients from vjp, which knows no loss")
-            if not self._loss.rows_independent:
-                if not self._has_e4():
-                    raise self._no_e4()
-                return self._form_rows(f"dy {len(self._dy) - 1}")
-            d_y_hat = np.empty_like(self._y[-1])
-            with registry.blamed(self._loss, "y_hat_gradient"):
-                if type(self._loss).y_hat_gradient is not Loss.y_hat_gradient:
-                    self._loss.y_hat_gradient(self._y[-1], self._targets, d_y_hat)
-                elif self._has_e4():  # y_hat is a itself, and E4 is E5
-                    self._loss_body().loss_and_delta(self._y[-1], self._targets, d_y_hat)
-                else:
-                    raise self._no_e4()
-            scale = np.asarray(self._row_scale, dtype=d_y_hat.dtype)
-            d_y_hat *= scale[:, None] if scale.ndim else scale
-            return d_y_hat
-        family, boundary = what.split()
-        array = (self._y if family == "y" else self._dy)[int(boundary)]
+    def _form_rows(self, what: str | tuple[str, int]) -> Array:
+        if isinstance(what, str):
+            return self._form_y_hat() if what == "y_hat" else self._form_dy_hat()
+        family, boundary = what
+        array = self._y[boundary] if family == "value" else self._dy[boundary]
         if array is None:
             raise ConfigError("g.x, g.h[0]: not formed; wanted net.gradients(input_gradient=True)")
         return array
 
-    def _no_e4(self) -> ConfigError:
-        kind = type(self._loss).__name__
-        return ConfigError(f"g.y_hat: {kind} gives no gradient w.r.t. y_hat")
+    def _form_y_hat(self) -> Array:
+        y_hat = np.empty_like(self._y[-1])
+        with registry.blamed(self._loss, "y_hat"):
+            self._loss_body().y_hat(self._y[-1], y_hat)
+        return y_hat
+
+    def _form_dy_hat(self) -> Array:
+        """E4."""
+        if self._targets is None:
+            raise ConfigError("g.y_hat: got gradients from vjp, which knows no loss")
+        if not self._has_e4():
+            kind = type(self._loss).__name__
+            raise ConfigError(f"g.y_hat: {kind} gives no gradient w.r.t. y_hat")
+        if not self._loss.rows_independent:  # y_hat is a itself, and E4 is E5
+            return self._form_rows(("gradient", len(self._dy) - 1))
+        dy_hat = np.empty_like(self._y[-1])
+        with registry.blamed(self._loss, "y_hat_gradient"):
+            if type(self._loss).y_hat_gradient is not Loss.y_hat_gradient:
+                self._loss.y_hat_gradient(self._y[-1], self._targets, dy_hat)
+            else:  # here too
+                self._loss_body().loss_and_delta(self._y[-1], self._targets, dy_hat)
+        scale = np.asarray(self._row_scale, dtype=dy_hat.dtype)
+        dy_hat *= scale[:, None] if scale.ndim else scale
+        return dy_hat
 
     def _loss_body(self) -> LossBody:
         """The loss's functions, in C where it has them."""
         loss, layout = self._loss, self._layout
         return LossBody(loss, layout.n_out, layout.dtype, label=registry.label(loss))
 
-    def _factors(self, boundaries: str) -> tuple[Array, Array]:
-        above, below = boundaries.split()
-        return self._rows(f"dy {above}"), self._rows(f"y {below}")
+    def _factors(self, boundaries: tuple[int, int]) -> tuple[Array, Array]:
+        above, below = boundaries
+        return self._gradient_at(above), self._value_at(below)
 
     def __getstate__(self) -> dict[str, Any]:
         with self._forming:  # views are of a copy's own flat

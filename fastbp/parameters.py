@@ -27,6 +27,7 @@ class Parameters(Steps):
     """A structure and its numbers; the part of :class:`fastbp.Network` that computes nothing."""
 
     _params: Named
+    _flat_by_name: Named
     _buffer_views: Named
     _rng: np.random.Generator
 
@@ -54,6 +55,7 @@ class Parameters(Steps):
         slots = self._layout.slots
         views = {name: self._views[s.layer][s.key] for name, s in slots.items()}
         self._params = Named("params", views, flat)
+        self._flat_by_name = Named("net", {"flat": flat})  # writes to it are checked alike
         self._buffer_views = Named(
             "buffers",
             {
@@ -150,7 +152,7 @@ class Parameters(Steps):
 
     @flat.setter
     def flat(self, value: Any) -> None:
-        Named("net", {"flat": self._flat})["flat"] = value  # also where `net.flat -= ...` ends
+        self._flat_by_name["flat"] = value  # also where `net.flat -= ...` ends
 
     def __repr__(self) -> str:
         with kept_mode():  # parts may have a config or a repr of their own
