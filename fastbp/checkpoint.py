@@ -127,13 +127,13 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> None
     CheckpointError
         The file could not be written. The old file is as before.
     """
-    with replacing.replacing(_path(path)) as file:
+    with replacing.replacing(checks.path("path", path)) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # **kwargs clash with allow_pickle
 
 
 def read(path: str | os.PathLike[str], parts: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """All that a file says of a network, checked."""
-    name, given = _path(path), stored.check_parts(parts)
+    name, given = checks.path("path", path), stored.check_parts(parts)
     try:
         with archive.opened(name) as file:
             return _network(file, given)
@@ -235,13 +235,3 @@ def damaged(path: str | os.PathLike[str], why: Exception) -> CheckpointError:
     reason = str(why) if isinstance(why, FastbpError) else f"{type(why).__name__}: {why}"
     reason = reason if len(reason) < 1000 else f"{reason[:1000]}..."
     return CheckpointError(None, f"is no intact fastbp network ({reason})", str(path))
-
-
-def _path(path: Any) -> str:
-    try:
-        name = os.fspath(path)
-    except TypeError:
-        name = None
-    if not isinstance(name, str):
-        raise DtypeError(f"path: got {path!r}; wanted a str or a path-like object")
-    return name

@@ -115,3 +115,15 @@ def _layers_of():
 @pytest.fixture(scope="session", name="quantities")
 def _quantities():
     return quantities
+
+
+@pytest.fixture
+def mazur():
+    """Matt Mazur's "A Step by Step Backpropagation Example": 2-2-2, sigmoid after both layers."""
+    layers = [bp.Dense(2), bp.Sigmoid(), bp.Dense(2), bp.Sigmoid()]
+    net = bp.Network(2, layers, loss="squared_error", dtype="float64")
+    net.params["dense1.W"] = [[0.15, 0.20], [0.25, 0.30]]
+    net.params["dense1.b"] = [0.35, 0.35]
+    net.params["dense2.W"] = [[0.40, 0.45], [0.50, 0.55]]
+    net.params["dense2.b"] = [0.60, 0.60]
+    return net, np.array([[0.05, 0.10]]), np.array([[0.01, 0.99]])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -387,3 +388,11 @@ def test_a_number_of_threads_is_refused(value):
 
 def test_a_number_of_threads_is_taken():
     assert [checks.threads(n) for n in (1, np.int8(3), 1024)] == [1, 3, 1024]
+
+
+def test_path():
+    assert checks.path("path", "a/b.npz") == "a/b.npz"
+    assert checks.path("path", Path("a") / "b.npz") == "a/b.npz"
+    for bad in (None, 3, b"a.npz", ["a.npz"]):
+        message = f"path: got {bad!r}; wanted a str or a path-like object"
+        raises(DtypeError, message, checks.path, "path", bad)

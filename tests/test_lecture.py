@@ -17,18 +17,6 @@ def assert_digits(got, printed):
 # Worked examples of others
 
 
-@pytest.fixture
-def mazur():
-    """Matt Mazur's "A Step by Step Backpropagation Example": 2-2-2, sigmoid after both layers."""
-    layers = [bp.Dense(2), bp.Sigmoid(), bp.Dense(2), bp.Sigmoid()]
-    net = bp.Network(2, layers, loss="squared_error", dtype="float64")
-    net.params["dense1.W"] = [[0.15, 0.20], [0.25, 0.30]]
-    net.params["dense1.b"] = [0.35, 0.35]
-    net.params["dense2.W"] = [[0.40, 0.45], [0.50, 0.55]]
-    net.params["dense2.b"] = [0.60, 0.60]
-    return net, np.array([[0.05, 0.10]]), np.array([[0.01, 0.99]])
-
-
 MAZUR_W1 = [["0.14978072", "0.19956143"], ["0.24975114", "0.29950229"]]
 MAZUR_W2 = [["0.35891648", "0.40866619"], ["0.51130127", "0.56137012"]]
 

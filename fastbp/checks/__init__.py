@@ -29,4 +29,5 @@ from fastbp.checks.settings import choice as choice
 from fastbp.checks.settings import float_dtype as float_dtype
 from fastbp.checks.settings import integer as integer
 from fastbp.checks.settings import number as number
+from fastbp.checks.settings import path as path
 from fastbp.checks.settings import threads as threads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from typing import Any
 
 import numpy as np
@@ -75,3 +76,14 @@ def float_dtype(name: str, value: Any) -> np.dtype[Any]:
     if value is None or dtype not in FLOATS:  # None is float64 to NumPy
         raise DtypeError(f"{name}: got {value!r}; wanted float32 or float64")
     return dtype
+
+
+def path(name: str, value: Any) -> str:
+    """Text, or an object that stands for a path."""
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise DtypeError(f"{name}: got {value!r}; wanted a str or a path-like object")
+    return text

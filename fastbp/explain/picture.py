@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastbp import checks
 from fastbp.checks import Array
-from fastbp.errors import CheckpointError, ConfigError, DtypeError
+from fastbp.errors import CheckpointError, ConfigError
 from fastbp.explain.columns import Column, Link, columns, links
 from fastbp.explain.placement import Placement, number
 from fastbp.explain.record import Walk
@@ -179,12 +180,7 @@ def _short(name: str, most: int) -> str:
 
 
 def _path(path: Any, endings: dict[str, str]) -> str:
-    try:
-        name = os.fspath(path)
-    except TypeError:
-        name = None
-    if not isinstance(name, str):
-        raise DtypeError(f"path: got {path!r}; wanted a str or a path-like object")
+    name = checks.path("path", path)
     ending = os.path.splitext(name)[1].removeprefix(".").lower()
     if ending not in endings:
         known = ", ".join(f".{ending}" for ending in sorted(endings))
