@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,13 +50,24 @@ def quantities(g):
     return named
 
 
-def python(code, *, check=False, **variables):
+def python(code, *, check=False, seconds=60, **variables):
     """Run code in a new process that has a minute and no variable that limits threads but these."""
     env = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")} | variables
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        env=env, capture_output=True, text=True, timeout=60, check=check,
+        env=env, capture_output=True, text=True, timeout=seconds, check=check,
     )  # fmt: skip
+
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+def program(name, *arguments, check=False, **variables):
+    """Run tests/programs/name.py as `python` runs code; it has three minutes."""
+    argv = [name, *arguments]
+    path = str(PROGRAMS / f"{name}.py")
+    code = f"import runpy, sys; sys.argv = {argv!r}; runpy.run_path({path!r}, run_name='__main__')"
+    return python(code, check=check, seconds=180, **variables)
 
 
 def interrupted(code, seconds):
@@ -100,6 +112,11 @@ def _interrupted():
 @pytest.fixture(scope="session", name="python")
 def _python():
     return python
+
+
+@pytest.fixture(scope="session", name="program")
+def _program():
+    return program
 
 
 @pytest.fixture(scope="session", name="relative_error")

@@ -11,178 +11,22 @@ import pytest
 import fastbp as bp
 from fastbp.kernels.product import instruction_sets
 
-ON_AN_INSTRUCTION_SET = """
-import itertools, os
-import numpy as np, fastbp as bp
-from fastbp import reference
-from fastbp.kernels.product import instruction_set
-assert instruction_set() == os.environ["FASTBP_ISA"]
-
-class FormedSGD(bp.SGD):
-    def update(self, theta, grad, state):  # no rule, so the gradient is formed first
-        super().update(theta, grad, state)
-
-class FormedAdam(bp.Adam):
-    def update(self, theta, grad, state):
-        super().update(theta, grad, state)
-
-OPTIMIZERS = [
-    (bp.SGD, FormedSGD, dict(lr=0.05)),
-    (bp.SGD, FormedSGD, dict(lr=0.05, weight_decay=0.1)),
-    (bp.SGD, FormedSGD, dict(lr=0.05, momentum=0.9, weight_decay=0.1)),
-    (bp.SGD, FormedSGD, dict(lr=0.05, momentum=0.9, nesterov=True)),
-    # eps keeps the quotient from magnifying the rounding of a gradient near 0
-    (bp.Adam, FormedAdam, dict(lr=0.03, eps=0.1, weight_decay=0.1)),
-]
-
-def by_hand(theta, g, s, t, lr, momentum=0, nesterov=False, weight_decay=0, eps=None):
-    # the optimizers' formulas in double: theta and state after the t-th step
-    g = g + weight_decay * theta
-    if eps is not None:
-        m, v = 0.9 * s["m"] + 0.1 * g, 0.999 * s["v"] + 0.001 * g * g
-        root = np.sqrt(v / (1 - 0.999**t))
-        return theta - lr * m / (1 - 0.9**t) / (root + eps), {"m": m, "v": v}
-    if not momentum:
-        return theta - lr * g, {}
-    v = momentum * s["v"] + g
-    return theta - lr * (g + momentum * v if nesterov else v), {"v": v}
-
-def numbers(net):
-    arrays = net.optimizer_state.arrays if net.optimizer_state else {}
-    return net.flat.astype(float), {key: array.astype(float) for key, array in arrays.items()}
-
-def near(got, wanted, bound):
-    for a, b in [(got[0], wanted[0]), *((got[1][key], wanted[1][key]) for key in wanted[1])]:
-        assert np.abs(a - b).max() <= bound * max(1, np.abs(b).max()), case
-
-rng = np.random.default_rng(1)  # no pre-activation is so near 0 that ReLU's slope is in doubt
-everything = itertools.product(
-    OPTIMIZERS, (0.0, 0.05), ("float32", "float64"), (bp.ReLU, bp.Tanh, bp.Sigmoid), (True, False),
-    (1, 2, 7, 33, 64, 200, 513))
-for case in everything:
-    (kind, formed_kind, settings), l2, dtype, g, bias, batch = case
-    layers = [bp.Dense(17, bias=bias), g(), bp.Dense(33, bias=bias), g(), bp.Dense(3, bias=bias)]
-    fused, formed = (bp.Network(9, layers, dtype=dtype, l2=l2, rng=1) for _ in range(2))
-    eps = np.finfo(dtype).eps
-    for t in (1, 2, 3):
-        X, y = rng.standard_normal((batch, 9)).astype(dtype), rng.integers(0, 3, batch)
-        theta, state = numbers(fused)
-        state = state or {slot: 0 for slot in kind(**settings).slots}
-        at, chain = 0, []
-        for k, (n_in, n_out) in enumerate([(9, 17), (17, 33), (33, 3)]):
-            W = theta[at:at + n_in * n_out].reshape(n_out, n_in)
-            at += W.size
-            b = theta[at:at + n_out] if bias else None
-            at += n_out if bias else 0
-            chain.append((W, b, g.__name__.lower() if k < 2 else None))
-        exact = reference.gradients(X.astype(float), y, chain, l2=l2)
-        parts = [(exact.W[k], exact.b[k]) if bias else (exact.W[k],) for k in (1, 2, 3)]
-        gradient = np.concatenate([part.ravel() for pair in parts for part in pair])
-        if t > 1:
-            fused._plan.flat[:] = np.nan
-        losses = fused.step(X, y, kind(**settings)), formed.step(X, y, formed_kind(**settings))
-        assert losses[0] == losses[1] and abs(losses[0] / exact.loss - 1) < 64 * eps, case
-        if t > 1:  # W of the first layer: steps are along E8 unformed where that pays
-            unformed = batch <= (512 if kind is bp.SGD else 1)
-            assert np.isnan(fused._plan.flat[:9 * 17]).all() == unformed, case
-        near(numbers(fused), numbers(formed), 16 * eps)
-        near(numbers(fused), by_hand(theta, gradient, state, t, **settings), 64 * eps)
-        formed.flat = fused.flat
-        for key, array in fused.optimizer_state.arrays.items():
-            formed.optimizer_state.arrays[key][:] = array
-"""
-
-
-APART = """
-import itertools
-import numpy as np, fastbp as bp
-from fastbp.kernels import activations
-
-class ReLU(bp.layers.Elementwise):  # in Python: no product takes it along
-    needs_x = False
-    def f(self, x, y):
-        np.copyto(y, np.where(x <= 0, 0, x))
-    def df(self, x, y, out):
-        out[...] = y > 0
-
-class Wrapped(bp.layers.Elementwise):  # the kernel, called from Python
-    needs_x = False
-    def f(self, x, y):
-        self.kernel("forward")(x, out=y)
-    def backward(self, params, x, y, dy, dx, grads, ctx):
-        self.kernel("backward")(y, dy, out=dx)
-    def kernel(self, way):
-        return getattr(activations, f"{type(self).__name__.lower()}_{way}")
-
-class Tanh(Wrapped): pass
-class Sigmoid(Wrapped): pass
-
-rng = np.random.default_rng(2)
-shapes = [(5, 3, 2), (64, 100, 33, 10), (33, 17, 16, 48, 2), (200, 193, 5), (400, 50, 40, 3),
-          (9, 193, 130, 5)]
-everything = itertools.product(
-    shapes, (1, 2, 4, 6, 8, 12, 15, 16, 24, 32, 48, 49, 200), ("float32", "float64"),
-    (bp.SGD(0.05), bp.Adam(0.01)), (ReLU, Tanh, Sigmoid))
-for case in everything:
-    (n_in, *widths), batch, dtype, optimizer, g = case
-    together, apart = (
-        bp.Network(n_in, [layer for n in widths for layer in (bp.Dense(n), g())][:-1],
-                   dtype=dtype, rng=1) for g in (getattr(bp, g.__name__), g))
-    apart.flat = together.flat
-    for _ in range(3):
-        X = rng.standard_normal((batch, n_in)).astype(dtype)
-        y = rng.integers(0, widths[-1], batch)
-        assert together.step(X, y, optimizer) == apart.step(X, y, optimizer), case
-        assert np.array_equal(together.flat, apart.flat), case
-"""
-
 
 @pytest.mark.parametrize("isa", instruction_sets())
-def test_an_activation_in_the_product_is_one_apart(isa, python):
-    done = python(APART, FASTBP_ISA=isa)
+def test_an_activation_in_the_product_is_one_apart(isa, program):
+    done = program("activations_apart", FASTBP_ISA=isa)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("isa", instruction_sets())
-def test_formed_or_not_the_step_is_the_references(isa, python):
-    done = python(ON_AN_INSTRUCTION_SET, FASTBP_ISA=isa)
+def test_formed_or_not_the_step_is_the_references(isa, program):
+    done = program("unformed_steps", FASTBP_ISA=isa)
     assert done.returncode == 0, done.stderr
 
 
-WIDE = """
-import itertools
-import numpy as np, fastbp as bp
-from fastbp import reference
-rng = np.random.default_rng(3)
-# E6 in several blocks of its depth, whose last panel of columns is part of a register, and others
-shapes = [[100, 300, 260, 7], [5, 50, 700, 3], [70, 200, 300, 193, 2], [9, 60, 580, 5]]
-shapes += [[*rng.integers(4, 330, 3), 10] for _ in range(16)]
-# the first step, along g or g / (|g| + eps)
-optimizers = [(bp.SGD(1.0), None), (bp.SGD(1.0, momentum=0.9), None), (bp.Adam(1.0, eps=0.1), 0.1)]
-for number, sizes in enumerate(shapes):
-    for dtype, (optimizer, eps) in itertools.product(("float32", "float64"), optimizers):
-        sizes, batch = [int(n) for n in sizes], int(rng.choice([1, rng.integers(2, 70)]))
-        net = bp.mlp(sizes, dtype=dtype, rng=number)
-        X = rng.standard_normal((batch, sizes[0])).astype(dtype)
-        y = rng.integers(0, sizes[-1], batch)
-        before = {name: value.astype(float) for name, value in net.params.items()}
-        k = len(sizes) - 1
-        chain = [(before[f"dense{i}.W"], before[f"dense{i}.b"], "relu" if i < k else None)
-                 for i in range(1, k + 1)]
-        exact = reference.gradients(X.astype(float), y, chain)
-        net.step(X, y, optimizer)
-        for i in range(1, k + 1):
-            for name, g in (("W", exact.W[i]), ("b", exact.b[i])):
-                went = before[f"dense{i}.{name}"] - net.params[f"dense{i}.{name}"]
-                error = np.abs(went - (g if eps is None else g / (np.abs(g) + eps))).max()
-                case = sizes, batch, dtype, optimizer, i, name, error
-                assert error < 64 * np.finfo(dtype).eps, case
-"""
-
-
 @pytest.mark.parametrize("isa", instruction_sets())
-def test_a_step_through_wide_layers_is_the_references(isa, python):
-    done = python(WIDE, FASTBP_ISA=isa)
+def test_a_step_through_wide_layers_is_the_references(isa, program):
+    done = program("wide_layers", FASTBP_ISA=isa)
     assert done.returncode == 0, done.stderr
 
 

@@ -104,8 +104,8 @@ def title(walk: Walk) -> str:
     if not formula:
         return f"{text}: ℒ = {value}"
     shown = f"{text}: ℒ = {formula}"
-    if "ŷₗ" in formula and output.y_hat[int(output.targets)] > 0:
-        y_hat = float(output.y_hat[int(output.targets)])
+    y_hat = float(output.y_hat[int(output.targets)]) if output.targets.ndim == 0 else 0.0
+    if "ŷₗ" in formula and y_hat > 0:
         shown += f" = {with_numbers(formula, {'ŷₗ': y_hat})}"
     return f"{shown} = {value}"
 

@@ -162,9 +162,14 @@ def _map(loss: Loss, a: Array, y_hat: Array) -> Jacobian | None:
             return Diagonal(np.ones_like(a))
         if loss.y_hat_map == "softmax":
             e = np.exp(a - a.max())
-            return Softmax(y_hat) if np.allclose(y_hat, e / e.sum(), rtol=1e-9) else None
+            return Softmax(y_hat) if _close(y_hat, e / e.sum()) else None
         if loss.y_hat_map == "sigmoid":
             e = np.exp(-np.abs(a))  # ŷ (1 - ŷ) would cancel near 1
-            if np.allclose(y_hat, np.where(a >= 0, 1, e) / (1 + e), rtol=1e-9):
+            if _close(y_hat, np.where(a >= 0, 1, e) / (1 + e)):
                 return Diagonal(e / (1 + e) ** 2)
     return None
+
+
+def _close(y_hat: Array, want: Array) -> bool:
+    """But for rounding, and for denormal numbers that may have been taken as 0."""
+    return bool(np.allclose(y_hat, want, rtol=1e-9, atol=1e-300))
