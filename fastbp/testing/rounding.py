@@ -21,7 +21,7 @@ def slack(network: Network, batch: Batch, scale: float, eps: float) -> dict[str,
     """The error that arithmetic with this eps may leave in each entry of the gradients.
 
     The float64 network is run with its parameters, input and every array between two layers moved
-    by up to one eps, some times over. A gradient that hangs on the last digits, as behind a
+    by up to one eps, some times over. A gradient that depends on the last digits, as behind a
     saturated sigmoid, is allowed more than one that does not. What becomes infinite or NaN by that
     allows nothing: else anything would pass for its rounding.
     """

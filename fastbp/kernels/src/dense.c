@@ -54,7 +54,7 @@ enum {
 };
 
 /* A register of products, rounded before it is added to others: of a b + c d GCC rounds now one and
- * now the other first, in copies of one function, and bits would hang on where a register begins. */
+ * now the other first, in copies of one function, and bits would depend on where a register begins. */
 #if LEVELS == 2
 #define ROUNDED(register) __asm__("" : "+v"(register))
 #elif LEVELS == 1

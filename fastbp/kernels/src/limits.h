@@ -4,7 +4,7 @@
  * in float and 2^970 in double. What bounds the optimizer's memory follows from step to step from what
  * bounded it before and from the limit itself, so that nothing has to be looked at: gradients below
  * ORDINARY are, by far, all that training meets. A limit that is not above 0 says that nothing is sure.
- * None of this depends on the number of threads, as what a step does hangs on it.
+ * None of this depends on the number of threads, as what a step does depends on it.
  */
 #ifndef FASTBP_LIMITS_H
 #define FASTBP_LIMITS_H

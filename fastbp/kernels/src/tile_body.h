@@ -36,7 +36,7 @@ static inline __attribute__((always_inline)) IN(reg) IN(bias_at)(const real *bia
  * there, but for STEP. */
 static inline __attribute__((always_inline)) IN(reg)
 IN(finish)(int kind, IN(reg) c, real *to, int64_t some, IN(reg) bias, const IN(ending) *ending) {
-    /* or + 0, so that no sum is -0, which hangs on the zeros added to products that underflowed */
+    /* or + 0, so that no sum is -0, which depends on the zeros added to products that underflowed */
     c += kind == AFFINE || kind == TURNED ? bias : (IN(reg)){0};
     if (kind == AFFINE || kind == TURNED) {
         c = IN(at_least)(c, ending->least);
