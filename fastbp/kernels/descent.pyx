@@ -148,8 +148,8 @@ cdef class Descent(Updates):
     cdef bint bounded(self, const Pass* p, double limit) noexcept nogil:
         # Whether every entry of the gradient is below the limit, those of E8, E9 by a bound:
         # |Σ_n delta h| is at most rows max|delta| max|h|. NaN compares as False. What was measured
-        # by blocks and shares is more than these maxima, by how much depends on the threads; so they
-        # decide, where that is not enough.
+        # by blocks and shares is more than these maxima, by how much depends on the threads; so
+        # they decide, where that is not enough.
         cdef Node* node
         cdef double h, delta
         cdef int i, j
