@@ -332,3 +332,50 @@ print("fine")
 """
     done = python(LARGE + code)
     assert done.stdout == "fine\n", done.stderr
+
+
+@pytest.mark.parametrize("child", ["returns", "raises"])
+def test_a_fork_in_a_signal_handler_when_the_lock_has_just_been_handed_over(python, child):
+    """The thread that waits is given it between the signal and its handler, which forks."""
+    if not hasattr(os, "fork"):
+        pytest.skip("the system has no fork")
+    code = f"""
+import sys
+class Out(BaseException):
+    pass
+net, started, parent, pids = made(), threading.Event(), os.getpid(), []
+def fork(*_):
+    pid = os.fork()
+    if pid:
+        pids.append(pid)
+    else:
+        signal.alarm(20)
+        if {child == "raises"}:
+            raise Out
+def work():
+    with net._lock:
+        started.set()
+        time.sleep(0.2)  # the main thread waits by now
+        os.kill(parent, signal.SIGUSR1)
+        end = time.perf_counter() + 0.05
+        while time.perf_counter() < end:  # its wait has been interrupted; Python's lock is here
+            pass
+signal.signal(signal.SIGUSR1, fork)
+sys.setswitchinterval(10)
+worker = threading.Thread(target=work)
+worker.start()
+started.wait()
+try:
+    net.predict(X[:1])
+except Out:
+    pass
+if os.getpid() != parent:
+    os._exit(3 if net._lock.depth else 0)
+worker.join()
+assert len(pids) == 1
+assert os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]) == 0
+assert net._lock.depth == 0
+print("fine")
+"""
+    done = python(LARGE + code)
+    assert done.stdout == "fine\n", done.stderr

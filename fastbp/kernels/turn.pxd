@@ -20,4 +20,5 @@ cdef class Turn:
     cdef bint take(self) except -1
     cdef void leave(self) noexcept
     cdef bint wait(self, uint64_t me) except -1
+    cdef bint was_handed_over(self, uint64_t me) noexcept
     cdef void give_up(self, Waiter* own) noexcept

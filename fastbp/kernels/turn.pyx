@@ -115,7 +115,7 @@ cdef class Turn:
                         break
                 PyErr_CheckSignals()
                 if own.forks != forks:  # a handler did, and this is the child: there is no queue
-                    return self.take()
+                    return self.was_handed_over(me) or self.take()
         except BaseException:
             self.give_up(&own)
             raise
@@ -124,11 +124,19 @@ cdef class Turn:
             PyThread_free_lock(own.gate)
         return True
 
+    cdef bint was_handed_over(self, uint64_t me) noexcept:
+        # In a forked child, whether this thread, which waited, was given the lock before the fork.
+        if self.forks != forks:
+            self.after_fork()
+        return self.depth > 0 and self.owner == me
+
     cdef void give_up(self, Waiter* own) noexcept:
         # Leave the queue, or what was handed over meanwhile.
         cdef Waiter* before = NULL
         cdef Waiter* one = self.first
         if own.forks != forks:
+            if self.was_handed_over(own.thread):
+                self.leave()
             return
         while one != NULL and one != own:
             before, one = one, one.behind
