@@ -46,14 +46,11 @@ class Maxout(bp.layers.Layer):
         params["b"][...] = 0
 
     # The Python body says what is meant; the C body, which the host uses, says the same faster.
-    # BLAS may raise the flag of an invalid operation in lanes of a register that it does not use.
-    @np.errstate(invalid="ignore")
     def forward(self, params, x, y, ctx):
         z = (x @ params["W"].T + params["b"]).reshape(len(x), self.units, self.pieces)
         ctx.saved["piece"][...] = z.argmax(axis=2)
         z.max(axis=2, out=y)
 
-    @np.errstate(invalid="ignore")
     def backward(self, params, x, y, dy, dx, grads, ctx):
         chosen = ctx.saved["piece"][:, :, None] == np.arange(self.pieces)
         dz = np.where(chosen, dy[:, :, None], dy.dtype.type(0)).reshape(len(x), len(params["b"]))
