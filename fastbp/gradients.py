@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import Any
 
@@ -16,36 +17,7 @@ from fastbp.kernels.bodies import LossBody
 from fastbp.kernels.plan import Plan
 from fastbp.layout import Layout
 from fastbp.losses import Loss
-
-
-class Values:
-    """The forward pass that a :class:`Gradients` belongs to.
-
-    Attributes
-    ----------
-    x : ndarray, (batch, n_0)
-        The input.
-    a : mapping of int to ndarray, (batch, n_k)
-        Pre-activations a_k (E1), k = 1..L.
-    h : mapping of int to ndarray, (batch, n_k)
-        Hidden units h_k (E2): what affine layer k + 1 takes in, and h_L, the network's output.
-    y_hat : ndarray, (batch, n_L)
-        Output (E3): probabilities, or values for regression.
-    """
-
-    a: Indexed
-    h: Indexed
-
-    def __init__(self, gradients: Gradients) -> None:
-        self._gradients = gradients
-
-    @property
-    def x(self) -> Array:
-        return self._gradients._value_at(0)
-
-    @property
-    def y_hat(self) -> Array:
-        return self._gradients._rows("y_hat")
+from fastbp.values import Values
 
 
 class Gradients:
@@ -126,9 +98,12 @@ class Gradients:
         self.b = Indexed("g.b", biases, self._parameter)
         factors = {k: (above[k], hidden[k - 1]) for k in above}
         self.factors = Indexed("g.factors", factors, self._factors)
-        self.values = Values(self)
-        self.values.a = Indexed("g.values.a", above, self._value_at)
-        self.values.h = Indexed("g.values.h", hidden, self._value_at)
+        self.values = Values(
+            Indexed("g.values.a", above, self._value_at),
+            Indexed("g.values.h", hidden, self._value_at),
+            functools.partial(self._value_at, 0),
+            functools.partial(self._rows, "y_hat"),
+        )
 
     # quantities of the whole pass
 

@@ -186,9 +186,10 @@ class Network(Inference):
             As for :meth:`loss`; only that row is looked at.
         row : int
             Which example, from 0.
-        weight : (name, i, j), (name, i) or name, optional
+        weight : (name, i, j), (name, i), name or text, optional
             One entry of a parameter, with indices from 0: ``("dense1.W", 1, 2)`` is the weight
-            from input 2 to unit 1 of the first layer, ``("dense1.b", 3)`` a bias. A name alone is
+            from input 2 to unit 1 of the first layer, ``("dense1.b", 3)`` a bias; the text
+            ``"dense1.W:1,2"``, or ``"dense1.W[1, 2]"`` as a walk prints it, too. A name alone is
             the entry with the largest gradient (in size); by default that of the first layer's W.
         sample_weight : array-like, (batch,), optional
             Only looked at to refuse an example of weight 0, which moves no weight.
@@ -196,7 +197,7 @@ class Network(Inference):
         Returns
         -------
         Explanation
-            Of that example's own ℓ_n, unscaled and without l2, in evaluation mode; walked in
+            Of the example's own loss ℓ_n, unscaled and without l2, in evaluation mode; walked in
             float64, with the parameters as they stand and X as this network rounds it.
 
         Raises

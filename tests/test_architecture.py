@@ -22,8 +22,9 @@ FLOORS = {
     "kit": ["fastbp.testing"],
     "people": [
         "fastbp.network", "fastbp.inference", "fastbp.parameters", "fastbp.gradients",
-        "fastbp.indexed", "fastbp.explain", "fastbp.training", "fastbp.checkpoint", "fastbp.stored",
-        "fastbp.batch", "fastbp.layout", "fastbp.threads.limits",
+        "fastbp.indexed", "fastbp.values", "fastbp.explain", "fastbp.training",
+        "fastbp.checkpoint", "fastbp.stored", "fastbp.batch", "fastbp.layout",
+        "fastbp.threads.limits",
     ],
     "parts": ["fastbp.layers", "fastbp.losses", "fastbp.optimizers"],
     # It finds parts by name and imports no part: only the base class that says what a part is,
@@ -362,7 +363,8 @@ def test_every_kernel_has_its_test_and_every_test_its_kernel():
 
 # Files without a test of their own, and the test file that goes through them.
 TESTED_WITH = {
-    "batch": "network", "indexed": "gradients", "inference": "network", "parameters": "network",
+    "batch": "network", "inference": "network", "parameters": "network",
+    "indexed": "gradients", "values": "gradients",
     "stored": "checkpoint", "archive": "checkpoint", "errors": "public_api", "__main__": "cli",
     "__init__": "public_api",
 }  # fmt: skip

@@ -14,6 +14,7 @@ from fastbp.explain.symbols import entry, number, subscript, with_numbers
 
 SMALL = 6  # vectors up to 6 and matrices up to 6 x 6 are shown whole
 LARGEST = 3  # entries of longer ones
+COMPARED = 10  # digits of what has arrived
 MATRIX = 4  # ∇_W ℒ is shown entry by entry up to 4 x 4
 
 
@@ -147,11 +148,13 @@ def _step(n: int, factor: Factor) -> Step:
 
 def _arrival(walk: Walk, kind: str, outer: float | None, gradient: float) -> list[tuple[str, str]]:
     product = float(walk.factors[-1].running.value)
-    rows = [(f"the product of the {len(walk.factors)} factors", _long(product))]
+    rows = [(f"the product of the {len(walk.factors)} factors", number(product, COMPARED))]
     if outer is not None:
         last = walk.factors[-1].running
-        rows.append((f"{last.equation}, {last.letters}, by a pass in float64", _long(outer)))
-    rows.append((f"net.gradients of this example, {kind}", _long(gradient)))
+        rows.append(
+            (f"{last.equation}, {last.letters}, by a pass in float64", number(outer, COMPARED))
+        )
+    rows.append((f"net.gradients of this example, {kind}", number(gradient, COMPARED)))
     return rows
 
 
@@ -200,8 +203,3 @@ def _matrix(jacobian: Jacobian) -> list[str]:
     if isinstance(jacobian, Softmax):
         return [f"made of ŷ: {line}" for line in _vector(jacobian.y_hat)]
     return []
-
-
-def _long(x: float) -> str:
-    """A number with ten significant digits, to be compared."""
-    return f"{x + 0.0:.10g}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastbp import checks, registry
+from fastbp import checks, reference, registry
 from fastbp.checks import Array
 from fastbp.explain.entries import Entries
 from fastbp.explain.factor import Factor, Product
@@ -134,7 +134,7 @@ def _e4(
         return f"{name} gives ŷ by a map of its own, so the walk begins with ∂ℒ/∂a"
     dy_hat, its_own = delta.copy(), type(loss).y_hat_gradient is not Loss.y_hat_gradient
     if its_own:
-        with np.errstate(all="ignore"), registry.blamed(loss, "y_hat_gradient"):
+        with registry.blamed(loss, "y_hat_gradient"):
             loss.y_hat_gradient(a, targets, dy_hat)
     elif loss.y_hat_map != "identity":
         return f"{name} gives no ∂ℒ/∂ŷ, so the walk begins with ∂ℒ/∂a"
@@ -144,9 +144,8 @@ def _e4(
         y = "1 - ŷ" if y_hat[0, j] > 0.5 else "ŷ"
         why = f"ŷ[{j}] = {number(y_hat[0, j])}, and {y} there is too small to divide by"
         return f"{why}, so the walk begins with E5, which needs no quotient"
-    with np.errstate(all="ignore"):
-        off, largest = np.abs(output.after(dy_hat[0]) - delta[0]).max(), np.abs(delta).max()
-        rounding = 1e-12 * max(np.abs(y_hat).max(), np.abs(dy_hat * y_hat).max())
+    off, largest = np.abs(output.after(dy_hat[0]) - delta[0]).max(), np.abs(delta).max()
+    rounding = 1e-12 * max(np.abs(y_hat).max(), np.abs(dy_hat * y_hat).max())
     if off <= 1e-11 * largest:
         return dy_hat[0], output
     if off <= rounding:
@@ -157,16 +156,13 @@ def _e4(
 
 def _map(loss: Loss, a: Array, y_hat: Array) -> Jacobian | None:
     """∂ŷ/∂a of the map that the loss says its y_hat is, if y_hat agrees."""
-    with np.errstate(all="ignore"):
-        if loss.y_hat_map == "identity" and (y_hat == a).all():
-            return Diagonal(np.ones_like(a))
-        if loss.y_hat_map == "softmax":
-            e = np.exp(a - a.max())
-            return Softmax(y_hat) if _close(y_hat, e / e.sum()) else None
-        if loss.y_hat_map == "sigmoid":
-            e = np.exp(-np.abs(a))  # ŷ (1 - ŷ) would cancel near 1
-            if _close(y_hat, np.where(a >= 0, 1, e) / (1 + e)):
-                return Diagonal(e / (1 + e) ** 2)
+    if loss.y_hat_map == "identity" and (y_hat == a).all():
+        return Diagonal(np.ones_like(a))
+    if loss.y_hat_map == "softmax" and _close(y_hat, reference.softmax(a[np.newaxis])[0]):
+        return Softmax(y_hat)
+    if loss.y_hat_map == "sigmoid" and _close(y_hat, reference.sigmoid_forward(a)):
+        # 1 - ŷ would cancel
+        return Diagonal(reference.sigmoid_forward(a) * reference.sigmoid_forward(-a))
     return None
 
 

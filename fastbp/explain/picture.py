@@ -12,8 +12,9 @@ from fastbp import checks
 from fastbp.checks import Array
 from fastbp.errors import CheckpointError, ConfigError
 from fastbp.explain.columns import Column, Link, columns, links
-from fastbp.explain.placement import Placement, number
+from fastbp.explain.placement import DIGITS, Placement
 from fastbp.explain.record import Walk
+from fastbp.explain.symbols import number
 from fastbp.replacing import replacing
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _bar(axes: Axes, scale: _Scale, label: str, middle: float) -> None:
     )  # fmt: skip
     _text(axes, middle, y + 0.18, label, 8)
     for tick in (-1, -0.5, 0, 0.5, 1):
-        text = number(np.sign(tick) * tick**2 * scale.most)
+        text = number(np.sign(tick) * tick**2 * scale.most, DIGITS)
         _text(axes, middle + tick * half, y - 0.15, text, 7, color=PALE)
 
 

@@ -9,10 +9,12 @@ import numpy as np
 from fastbp.checks import Array
 from fastbp.explain.columns import Column, Link
 from fastbp.explain.record import Walk
+from fastbp.explain.symbols import number
 
 SMALL = 6  # columns up to 6 units have room for numbers at each unit
 FOOT = 1.35  # of the colour bars and the legend
 GAP = 1.7  # between columns; the walked weight's label may need more
+DIGITS = 3  # of numbers
 LETTER = 0.068  # the width of one in text of 8 points
 
 
@@ -65,7 +67,10 @@ class Placement:
 
     def words(self, column: Column, unit: int) -> tuple[str, str, str, str]:
         """What stands above, below, left and right of a unit."""
-        value, gradient = number(column.values[unit]), number(column.gradients[unit])
+        value, gradient = (
+            number(column.values[unit], DIGITS),
+            number(column.gradients[unit], DIGITS),
+        )
         last = column is self.columns[-1]
         target = self._target(column, unit) if last else ""
         if self.small:
@@ -79,12 +84,7 @@ class Placement:
                 return "the class"
             return "predicted" if unit == np.argmax(column.values) else ""
         fits = self._targets.shape == column.values.shape
-        return f"target {number(self._targets[unit])}" if fits else ""
-
-
-def number(x: float) -> str:
-    """Three significant digits, and no sign at 0."""
-    return f"{x + 0.0:.3g}"
+        return f"target {number(self._targets[unit], DIGITS)}" if fits else ""
 
 
 def wide(text: str) -> float:
@@ -100,4 +100,6 @@ def _label(walk: Walk) -> str:
     slot, index, product = walk.weight.slot, walk.weight.index, walk.factors[-1].running
     name = product.name.removeprefix("∂ℒ/∂")
     value = walk.backwards[slot.layer].params[slot.key][index]
-    return f"{name} = {number(value)}\n{product.name} = {number(float(product.value))}"
+    return (
+        f"{name} = {number(value, DIGITS)}\n{product.name} = {number(float(product.value), DIGITS)}"
+    )

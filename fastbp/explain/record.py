@@ -59,8 +59,11 @@ class Walk:
         slot, index, last = self.weight.slot, self.weight.index, self.factors[-1]
         if last.running.value != 0 or not self.layout.layers[slot.layer].affine:
             return ""
-        if self.gradients[slot.layer + 1][index[0]] == 0:
-            why = f"∂ℒ/∂{self.names[slot.layer + 1]}[{index[0]}] is 0"
+        h, i, *j = subscript("h", self.layout.affine.index(slot.layer)), *index
+        if self.gradients[slot.layer + 1][i] == 0:
+            why = f"∂ℒ/∂{self.names[slot.layer + 1]}[{i}] is 0"
+        elif self.values[slot.layer][j[0]] == 0:
+            why = f"{h}[{j[0]}] is 0"
         else:
-            why = f"{subscript('h', self.layout.affine.index(slot.layer))}[{index[1]}] is 0"
+            why = "the product is too small for a number"
         return f"this weight moves nothing here, as {why}"

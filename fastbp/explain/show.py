@@ -111,8 +111,7 @@ def _wrapped(line: str, indent: int = 0) -> list[str]:
 
 def _grid(rows: list[list[str]]) -> list[str]:
     wide = max(len(cell) for row in rows for cell in row)
-    stars = any("*" in cell for row in rows for cell in row)
-    room = wide + stars
+    room = wide + any("*" in cell for row in rows for cell in row)
     return [f"  [{'  '.join(_starred(cell, room) for cell in row)}]" for row in rows]
 
 
@@ -163,9 +162,6 @@ def _html_table(rows: list[tuple[str, ...]], head: bool = True) -> str:
     lines = ["<table>"]
     for i, row in enumerate(rows):
         tag = "th" if head and i == 0 else "td"
-        cells = "".join(
-            f'<{tag} style="text-align: left; white-space: pre-wrap">{_h(cell)}</{tag}>'
-            for cell in row
-        )
+        cells = "".join(f'<{tag} style="{STYLE}">{_h(cell)}</{tag}>' for cell in row)
         lines.append(f"<tr>{cells}</tr>")
     return "\n".join([*lines, "</table>"])

@@ -36,13 +36,13 @@ def boundaries(layout: Layout) -> list[str]:
     return names
 
 
-def number(x: float) -> str:
-    """A number with six significant digits, and no sign at 0.
+def number(x: float, digits: int = 6) -> str:
+    """A number with so many significant digits, and no sign at 0.
 
-    >>> number(-0.0), number(1 / 3)
-    ('0', '0.333333')
+    >>> number(-0.0), number(1 / 3), number(1 / 3, 3)
+    ('0', '0.333333', '0.333')
     """
-    return f"{x + 0.0:.6g}"
+    return f"{x + 0.0:.{digits}g}"
 
 
 def operand(x: float) -> str:

@@ -17,10 +17,10 @@ def talk(walk: Walk) -> Factor:
     weight, layout = walk.weight, walk.layout
     slot, index = weight.slot, weight.index
     above = walk.names[slot.layer + 1]
-    row, h = walk.gradients[slot.layer + 1], walk.values[slot.layer]
-    column = np.zeros(len(row))
     if not layout.layers[slot.layer].affine:
         return _to_a_layers_own(walk)
+    row, h = walk.gradients[slot.layer + 1], walk.values[slot.layer]
+    column = np.zeros(len(row))
     k, i = layout.affine.index(slot.layer) + 1, index[0]
     name = entry(subscript(slot.key, k), index)
     unit = subscript("e", i)
@@ -42,6 +42,7 @@ def talk(walk: Walk) -> Factor:
 
 
 def _to_a_layers_own(walk: Walk) -> Factor:
+    """The last step to a parameter of a layer that is not affine, by its own backward."""
     weight, layout = walk.weight, walk.layout
     position, key = weight.slot.layer, weight.slot.key
     above, name = walk.names[position + 1], entry(weight.name, weight.index)

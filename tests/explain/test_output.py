@@ -83,6 +83,10 @@ def test_a_target_of_0_needs_no_quotient():
     assert walk.note == "this weight moves nothing here, as ∂ℒ/∂a₁[0] is 0"
     walk = network([[1, 0]], "sigmoid_cross_entropy").explain([[0.0, 1.0]], [1], 0, "dense1.W:0,0")
     assert walk.note == "this weight moves nothing here, as h₀[0] is 0"
+    walk = network([[1e-300, 0]], "squared_error").explain(
+        [[1e-300, 0.0]], [1e-30], 0, "dense1.W:0,0"
+    )
+    assert walk.note == "this weight moves nothing here, as the product is too small for a number"
 
 
 def test_near_the_target_it_begins_with_e5():
